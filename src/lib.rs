@@ -1,0 +1,3 @@
+//! Composable bearer-token authentication and authorization for any tower or hyper service.
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
