@@ -1,3 +1,7 @@
 //! Composable bearer-token authentication and authorization for any tower or hyper service.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod id;
+mod key;
+pub mod subject;
