@@ -4,4 +4,5 @@
 
 pub mod id;
 mod key;
+pub mod scope;
 pub mod subject;
