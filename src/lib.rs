@@ -6,3 +6,4 @@ pub mod id;
 mod key;
 pub mod scope;
 pub mod subject;
+pub mod token;
