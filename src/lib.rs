@@ -4,6 +4,8 @@
 
 pub mod id;
 mod key;
+pub mod limit;
 pub mod scope;
 pub mod subject;
 pub mod token;
+mod window;
