@@ -6,6 +6,7 @@ pub mod id;
 mod key;
 pub mod limit;
 pub mod scope;
+pub mod store;
 pub mod subject;
 pub mod token;
 mod window;

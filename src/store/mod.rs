@@ -1,0 +1,7 @@
+//! Ports: the questions this crate asks of stores, and adapters that answer them.
+
+mod window;
+mod window_key;
+
+pub use window::{Answer, Ask, AskError, AskItem, Standing, WindowStore};
+pub use window_key::{LogId, PolicyName, PolicyNameError, WindowKey};
