@@ -53,16 +53,19 @@ pub struct AskItem<'a> {
 
 impl<'a> AskItem<'a> {
     /// Asks for room in the log of `key` under `limit`.
+    #[inline]
     pub fn new(key: WindowKey<'a>, limit: Limit) -> Self {
         Self { key, limit }
     }
 
     /// The log.
+    #[inline]
     pub fn key(&self) -> &WindowKey<'a> {
         &self.key
     }
 
     /// The limit of this request; the next request for the same log may bring another.
+    #[inline]
     pub fn limit(&self) -> &Limit {
         &self.limit
     }
@@ -84,6 +87,7 @@ impl<'a> Ask<'a> {
     /// [`AskError::ItemsOutOfRange`]: no item, or more than 8.
     /// [`AskError::SameLogTwice`]: two items with one policy and id.
     /// [`AskError::CostOverLimit`]: no wait would help, so no store is asked.
+    #[inline]
     pub fn new(cost: NonZeroU32, now_ms: u64, items: &'a [AskItem<'a>]) -> Result<Self, AskError> {
         if items.is_empty() || items.len() > MOST_ITEMS {
             return Err(AskError::ItemsOutOfRange { items: items.len() });
@@ -105,16 +109,19 @@ impl<'a> Ask<'a> {
     }
 
     /// Units to charge in every log; no item's limit is below it.
+    #[inline]
     pub fn cost(&self) -> NonZeroU32 {
         self.cost
     }
 
     /// The asking process's monotonic time in milliseconds. Requests may arrive out of its order.
+    #[inline]
     pub fn now_ms(&self) -> u64 {
         self.now_ms
     }
 
     /// The logs, in the limiter's order.
+    #[inline]
     pub fn items(&self) -> &'a [AskItem<'a>] {
         self.items
     }
@@ -167,6 +174,7 @@ pub struct Answer {
 
 impl Answer {
     /// Says where each log of the question stands, in the question's order. More than 8 are cut off.
+    #[inline]
     pub fn new(standings: impl IntoIterator<Item = Standing>) -> Self {
         let mut answer = Self { standings: [NOTHING; MOST_ITEMS], len: 0 };
         for (to, standing) in answer.standings.iter_mut().zip(standings) {
@@ -177,17 +185,20 @@ impl Answer {
     }
 
     /// Whether the request was admitted and charged in every log; an answer without logs admits nothing.
+    #[inline]
     pub fn is_admitted(&self) -> bool {
         self.len > 0
             && !self.standings().iter().any(|standing| matches!(standing, Standing::Full { .. }))
     }
 
     /// Where each log stands, in the question's order.
+    #[inline]
     pub fn standings(&self) -> &[Standing] {
         self.standings.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
     /// The longest wait among the full logs, `None` if the request was admitted.
+    #[inline]
     pub fn retry_after_ms(&self) -> Option<u32> {
         let wait = |standing: &Standing| match *standing {
             Standing::Full { retry_after_ms, .. } => Some(retry_after_ms),

@@ -43,6 +43,7 @@ impl PolicyName {
     }
 
     /// The first 8 bytes of the name's SHA-256: stands for the name in maps of this process.
+    #[inline]
     pub(crate) fn salt(&self) -> u64 {
         self.salt
     }
@@ -124,11 +125,13 @@ impl LogId {
     }
 
     /// The 16 bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
     /// The first two bytes: the tag of every key of which this is the owner.
+    #[inline]
     pub fn tag(&self) -> [u8; 2] {
         let [first, second, ..] = self.0;
         [first, second]
@@ -166,21 +169,25 @@ pub struct WindowKey<'a> {
 impl<'a> WindowKey<'a> {
     /// Names the log of `id` under `policy`; `owner` is the subject's id for tokens, subjects and custom
     /// keys, the workspace's for workspaces and apps, its own for peers.
+    #[inline]
     pub fn new(policy: &'a PolicyName, id: LogId, owner: LogId) -> Self {
         Self { policy, id, tag: owner.tag() }
     }
 
     /// The policy.
+    #[inline]
     pub fn policy(&self) -> &'a PolicyName {
         self.policy
     }
 
     /// What is counted per.
+    #[inline]
     pub fn id(&self) -> LogId {
         self.id
     }
 
     /// The first two bytes of the owner's id.
+    #[inline]
     pub fn tag(&self) -> [u8; 2] {
         self.tag
     }

@@ -39,11 +39,13 @@ impl Limit {
     }
 
     /// The units that fit into one window.
+    #[inline]
     pub fn count(&self) -> NonZeroU32 {
         self.count
     }
 
     /// The window in milliseconds, 1 to 2,073,600,000.
+    #[inline]
     pub fn window_ms(&self) -> u32 {
         self.window_ms
     }

@@ -84,6 +84,7 @@ impl Window {
     /// Decides, and charges if there is room: [`look`](Self::look), then [`charge`](Self::charge).
     ///
     /// A denial changes nothing, unless the clock went back: then the log moves with it, as if no time had passed.
+    #[inline]
     pub fn admit(&mut self, limit: &Limit, cost: NonZeroU32, now: u64) -> Verdict {
         let seen = self.see(limit, now);
         let verdict = self.judge(limit, cost, seen);
@@ -96,6 +97,7 @@ impl Window {
     }
 
     /// Decides on `cost` units at `now`, milliseconds on a clock of the caller's; changes nothing.
+    #[inline]
     pub fn look(&self, limit: &Limit, cost: NonZeroU32, now: u64) -> Verdict {
         self.judge(limit, cost, self.see(limit, now))
     }
@@ -106,6 +108,7 @@ impl Window {
     }
 
     /// [`is_empty_at`](Self::is_empty_at) where only the window is known.
+    #[inline]
     pub(crate) fn is_idle(&self, window_ms: u32, now: u64) -> bool {
         self.stamps.len() == 0 || now.saturating_sub(self.newest) >= u64::from(window_ms)
     }
@@ -117,6 +120,7 @@ impl Window {
     }
 
     /// The newest stamp, `None` for a log without units.
+    #[inline]
     pub(crate) fn newest(&self) -> Option<u64> {
         (self.stamps.len() > 0).then_some(self.newest)
     }
@@ -128,11 +132,13 @@ impl Window {
     }
 
     /// Finds which units count; a clock that went back counts as one that stood still.
+    #[inline]
     fn see(&self, limit: &Limit, now: u64) -> Seen {
         let since = now.saturating_sub(self.newest);
         Seen { since, gone: self.gone(u64::from(limit.window_ms()), since) }
     }
 
+    #[inline]
     fn judge(&self, limit: &Limit, cost: NonZeroU32, seen: Seen) -> Verdict {
         let (count, cost) = (limit.count().get(), cost.get());
         if cost > count {
@@ -178,6 +184,7 @@ impl Window {
     }
 
     /// How many units, oldest first, have left a window when the newest is `since` ms old.
+    #[inline]
     fn gone(&self, window_ms: u64, since: u64) -> u32 {
         let len = self.stamps.len();
         let has_left = |at| since.saturating_add(self.older_by(at)) >= window_ms;
@@ -199,6 +206,7 @@ impl Window {
     }
 
     /// How much older than the newest the unit at place `at` is, in ms.
+    #[inline]
     fn older_by(&self, at: u32) -> u64 {
         let newest = low_half(self.newest);
         self.stamps.get(at).map_or(0, |stamp| newest.wrapping_sub(stamp).into())

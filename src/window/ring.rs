@@ -63,10 +63,12 @@ impl Ring {
     }
 
     /// The stamp at place `at`, 0 being the oldest.
+    #[inline]
     pub(super) fn get(&self, at: u32) -> Option<u32> {
         if at < self.len { self.cells.get(self.cell(at)).copied() } else { None }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> u32 {
         self.len
     }
@@ -78,6 +80,7 @@ impl Ring {
     }
 
     /// Where the stamp at place `at` lies: one subtraction, as head and place are below the capacity.
+    #[inline]
     fn cell(&self, at: u32) -> usize {
         let cell = self.head as usize + at as usize;
         if cell < self.cells.len() { cell } else { cell - self.cells.len() }

@@ -12,6 +12,7 @@ pub(super) struct Index {
 
 impl Index {
     /// The log under `hash` for which `is_it` holds.
+    #[inline]
     pub(super) fn find(&self, hash: u32, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let mut at = self.home(hash);
         loop {

@@ -10,8 +10,13 @@ use super::window_index::Index;
 use crate::store::window::Standing;
 use crate::window::{Limit, Verdict, Window};
 
-/// A policy's salt and the two halves of an id.
-pub(super) type SlotKey = [u64; 3];
+/// A policy's salt and the two halves of an id: three words, so that a compare stays in registers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct SlotKey {
+    pub(super) salt: u64,
+    pub(super) high: u64,
+    pub(super) low: u64,
+}
 
 /// A key, and the part of its hash that finds it inside its shard.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,6 +69,7 @@ impl Shard {
     }
 
     /// Decides on one log and charges it, if it is there; else just looks.
+    #[inline]
     pub(super) fn admit(&mut self, spot: &Spot, limit: &Limit, cost: NonZeroU32, now: u64) -> Look {
         let found = self.find(spot);
         let Some(slot) = found.and_then(|at| self.slots.get_mut(at)) else {
@@ -96,6 +102,7 @@ impl Shard {
     /// Adds an empty log; `false` if there is no room and none may be made.
     ///
     /// The logs of `keep`, those of the running decision, stay.
+    #[cold]
     #[must_use]
     pub(super) fn add(&mut self, spot: &Spot, now: u64, keep: &[Spot], room: Room) -> bool {
         self.sweep(PLACES_WHEN_ADDING, now, keep);
@@ -124,6 +131,7 @@ impl Shard {
     }
 
     /// Looks at the next `places` logs and frees the idle ones that are not of `keep`.
+    #[inline]
     pub(super) fn sweep(&mut self, places: usize, now: u64, keep: &[Spot]) {
         for _ in 0..places.min(self.slots.len()) {
             if self.hand >= self.slots.len() {
@@ -147,6 +155,7 @@ impl Shard {
         self.index.shrink();
     }
 
+    #[inline]
     fn find(&self, spot: &Spot) -> Option<usize> {
         self.index.find(spot.hash, |at| self.slots.get(at).is_some_and(|slot| slot.key == spot.key))
     }
@@ -181,6 +190,7 @@ impl Shard {
         true
     }
 
+    #[cold]
     fn remove_at(&mut self, at: usize) {
         let Some(slot) = self.slots.get(at) else { return };
         self.index.remove(slot.hash, at);
@@ -200,6 +210,7 @@ pub(super) struct Room {
 }
 
 /// Where a log stands in an answer that admits or denies the whole request.
+#[inline]
 pub(super) fn standing(look: &Look, limit: &Limit, cost: NonZeroU32, admitted: bool) -> Standing {
     match look.verdict {
         Verdict::Admit { remaining, reset_ms } if admitted => {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};
 
-use super::window_shard::{Look, Room, Shard, Spot, standing};
+use super::window_shard::{Look, Room, Shard, SlotKey, Spot, standing};
 use crate::store::window::{Answer, Ask, AskItem, MOST_ITEMS, WindowStore};
 use crate::store::window_key::WindowKey;
 use crate::window::Verdict;
@@ -165,7 +165,7 @@ impl MemoryWindows {
         let (high, low, salt) = (upper_half(id), lower_half(id), key.policy().salt());
         let product = u128::from(high ^ first) * u128::from(low ^ salt ^ second);
         let hash = upper_half(product) ^ lower_half(product);
-        let spot = Spot { key: [salt, high, low], hash: (hash & 0xffff_ffff) as u32 };
+        let spot = Spot { key: SlotKey { salt, high, low }, hash: (hash & 0xffff_ffff) as u32 };
         let [top, ..] = hash.to_be_bytes();
         (usize::from(top) % SHARDS, spot)
     }
