@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod breaker;
+pub mod clock;
+mod evidence;
 pub mod id;
 mod key;
 pub mod limit;
