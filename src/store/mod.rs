@@ -1,9 +1,29 @@
-//! Ports: the questions this crate asks of stores, and adapters that answer them.
+//! What this crate asks of a store: ports, and the records they give back.
+//!
+//! 1. Each call is one whole question, takes all it needs, and gives back a whole answer.
+//! 2. Absent is `Ok(None)`; an error means that the store could not say. The two are never mixed.
+//! 3. Ports are written with `-> impl Future + Send`, so implementors write `async fn`.
+//! 4. No port sees a token: a token is asked for by its digest.
+//! 5. Calls run in tasks of their own, several at once, each under a deadline; an implementation that blocks its
+//!    thread blocks the runtime's.
 
+mod app;
+mod caller;
+mod ledger;
+mod membership;
 mod memory;
+mod token;
 mod window;
 mod window_key;
 
+pub use app::{AccessMode, AppRecord, AppStore, WorkspaceStatus};
+pub use caller::{CallerSource, EndUserKey, MountRequest, Mounted};
+pub use ledger::{
+    LedgerRevocation, MintOutcome, MintStop, Minted, NewToken, RevokeReason, RevokeTarget,
+    TokenLedger,
+};
+pub use membership::{AccountStatus, Membership, MembershipStore};
 pub use memory::{MemoryWindows, WhenFull, WindowsError, WindowsFull};
+pub use token::{TokenRecord, TokenStore};
 pub use window::{Answer, Ask, AskError, AskItem, Standing, WindowStore};
 pub use window_key::{LogId, PolicyName, PolicyNameError, WindowKey};
