@@ -8,6 +8,7 @@ mod evidence;
 pub mod id;
 mod key;
 pub mod limit;
+pub mod rejection;
 pub mod scope;
 pub mod store;
 pub mod subject;

@@ -1,0 +1,255 @@
+//! How one authenticator's refusals read: its realm, problem types, metadata address and waiting time.
+
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use crate::rejection::challenge::Challenge;
+use crate::rejection::kind::{Challenges, RejectionKind};
+use crate::rejection::problem::{Extras, Problem};
+
+/// The settings of the answers, with what can be written once written once.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    settings: Settings,
+    written: Arc<[Written]>,
+}
+
+/// The raw settings, checked by [`Answers::new`].
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) realm: String,
+    pub(crate) problem_base: Option<String>,
+    pub(crate) resource_metadata: Option<String>,
+    pub(crate) retry_after: Duration,
+    /// Scope names for the challenge of a request without a credential, joined by a space.
+    pub(crate) scope_hint: Option<String>,
+}
+
+/// A setting of the answers that cannot be sent as it is.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The realm is not 1 to 128 bytes 0x20-0x7E.
+    #[error("realm is not 1 to 128 printable ASCII characters")]
+    BadRealm,
+    /// The metadata address is not an absolute https URI (http for loopback only) without space, `"` or `\`.
+    #[error("resource_metadata is not an absolute https URI")]
+    BadResourceMetadata,
+    /// The problem base is not an absolute http(s) URI that ends in `/`.
+    #[error("problem_base is not an absolute http or https URI that ends in a slash")]
+    BadProblemBase,
+    /// The waiting time of a 503 is not 1 to 60 whole seconds.
+    #[error("retry_after is not 1 to 60 whole seconds")]
+    BadRetryAfter,
+}
+
+/// What one kind without extras sends.
+struct Written {
+    challenge: Option<HeaderValue>,
+    body: Bytes,
+}
+
+static DEFAULT: LazyLock<Arc<Answers>> = LazyLock::new(|| {
+    Arc::new(Answers::new(Settings::default()).expect("the defaults are in range"))
+});
+
+impl Answers {
+    pub(crate) fn new(settings: Settings) -> Result<Self, AnswerError> {
+        let printable = |b: u8| (0x20..=0x7E).contains(&b);
+        let plain =
+            |text: &str| text.bytes().all(|b| b > 0x20 && printable(b) && b != b'"' && b != b'\\');
+        if !(1..=128).contains(&settings.realm.len()) || !settings.realm.bytes().all(printable) {
+            return Err(AnswerError::BadRealm);
+        }
+        if settings
+            .resource_metadata
+            .as_deref()
+            .is_some_and(|at| !plain(at) || !is_https_or_loopback(at))
+        {
+            return Err(AnswerError::BadResourceMetadata);
+        }
+        let is_base = |base: &str| {
+            let absolute = base.parse::<Uri>().is_ok_and(|uri| uri.host().is_some());
+            plain(base) && absolute && base.starts_with("http") && base.ends_with('/')
+        };
+        if settings.problem_base.as_deref().is_some_and(|base| !is_base(base)) {
+            return Err(AnswerError::BadProblemBase);
+        }
+        let retry = settings.retry_after;
+        if !(1..=60).contains(&retry.as_secs()) || retry.subsec_nanos() != 0 {
+            return Err(AnswerError::BadRetryAfter);
+        }
+        let mut answers = Self { settings, written: Arc::new([]) };
+        answers.written = RejectionKind::ALL.iter().map(|&kind| answers.write(kind)).collect();
+        Ok(answers)
+    }
+
+    /// The defaults, shared: for refusals made where no authenticator is known.
+    pub(crate) fn shared_default() -> &'static Arc<Self> {
+        &DEFAULT
+    }
+
+    /// The same answers with another scope hint.
+    pub(crate) fn with_scope_hint(&self, hint: String) -> Self {
+        let settings = Settings { scope_hint: Some(hint), ..self.settings.clone() };
+        let mut answers = Self { settings, written: Arc::new([]) };
+        answers.written = RejectionKind::ALL.iter().map(|&kind| answers.write(kind)).collect();
+        answers
+    }
+
+    pub(crate) fn has_scope_hint(&self) -> bool {
+        self.settings.scope_hint.is_some()
+    }
+
+    pub(crate) fn retry_after_seconds(&self) -> u64 {
+        self.settings.retry_after.as_secs()
+    }
+
+    /// The challenge of `kind`, where it has one; `scope` is what an `insufficient_scope` asks for.
+    pub(crate) fn challenge(
+        &self,
+        kind: RejectionKind,
+        scope: Option<&str>,
+    ) -> Option<HeaderValue> {
+        if scope.is_none() {
+            return self.written.get(kind as usize).and_then(|written| written.challenge.clone());
+        }
+        self.write_challenge(kind, scope)
+    }
+
+    /// The body of `kind`.
+    pub(crate) fn body(&self, kind: RejectionKind, extras: Extras<'_>) -> Bytes {
+        match (extras, self.written.get(kind as usize)) {
+            (Extras::None, Some(written)) => written.body.clone(),
+            (extras, _) => {
+                Problem { kind, base: self.settings.problem_base.as_deref(), extras }.to_bytes()
+            }
+        }
+    }
+
+    fn write(&self, kind: RejectionKind) -> Written {
+        let base = self.settings.problem_base.as_deref();
+        Written {
+            challenge: self.write_challenge(kind, None),
+            body: Problem { kind, base, extras: Extras::None }.to_bytes(),
+        }
+    }
+
+    fn write_challenge(&self, kind: RejectionKind, scope: Option<&str>) -> Option<HeaderValue> {
+        let wire = kind.wire();
+        let (error, description) = match wire.challenge {
+            Challenges::No => return None,
+            Challenges::Bare => (None, None),
+            Challenges::WithError => (Some(wire.error), Some(wire.detail)),
+        };
+        let hint = self.settings.scope_hint.as_deref();
+        let scope = if kind == RejectionKind::MissingCredential { hint } else { scope };
+        let resource_metadata = self.settings.resource_metadata.as_deref();
+        let realm = &self.settings.realm;
+        Some(Challenge { realm, error, description, scope, resource_metadata }.to_value())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            realm: String::from("api"),
+            problem_base: None,
+            resource_metadata: None,
+            retry_after: Duration::from_secs(1),
+            scope_hint: None,
+        }
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+fn is_https_or_loopback(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else { return false };
+    let loopback = || matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match uri.scheme_str() {
+        Some("https") => uri.host().is_some(),
+        Some("http") => loopback(),
+        Some(_) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_build_errors() {
+        let ok = Settings::default;
+        let long = "x".repeat(129);
+        for (name, settings, want) in [
+            ("P924 empty realm", Settings { realm: String::new(), ..ok() }, AnswerError::BadRealm),
+            ("P924 long realm", Settings { realm: long, ..ok() }, AnswerError::BadRealm),
+            (
+                "P924 control in realm",
+                Settings { realm: "a\n".into(), ..ok() },
+                AnswerError::BadRealm,
+            ),
+            (
+                "P927 plain http",
+                Settings { resource_metadata: Some("http://api.example/x".into()), ..ok() },
+                AnswerError::BadResourceMetadata,
+            ),
+            (
+                "P927 quote",
+                Settings { resource_metadata: Some("https://api.example/\"".into()), ..ok() },
+                AnswerError::BadResourceMetadata,
+            ),
+            (
+                "P932 base without slash",
+                Settings { problem_base: Some("https://api.example/p".into()), ..ok() },
+                AnswerError::BadProblemBase,
+            ),
+            (
+                "P1310 zero",
+                Settings { retry_after: Duration::from_millis(900), ..ok() },
+                AnswerError::BadRetryAfter,
+            ),
+            (
+                "P1310 61 s",
+                Settings { retry_after: Duration::from_secs(61), ..ok() },
+                AnswerError::BadRetryAfter,
+            ),
+        ] {
+            assert_eq!(Answers::new(settings).err(), Some(want), "{name}");
+        }
+        let loopback = Some(String::from("http://localhost:8080/x"));
+        assert!(Answers::new(Settings { resource_metadata: loopback, ..ok() }).is_ok());
+    }
+
+    #[test]
+    fn hints_show_only_where_nothing_was_presented() {
+        let answers = Answers::shared_default().with_scope_hint("apps:run".into());
+        for (name, kind, want) in [
+            (
+                "P951",
+                RejectionKind::MissingCredential,
+                Some(r#"Bearer realm="api", scope="apps:run""#),
+            ),
+            (
+                "P952",
+                RejectionKind::InvalidToken,
+                Some(concat!(
+                    r#"Bearer realm="api", error="invalid_token", "#,
+                    r#"error_description="The access token is invalid, expired or revoked.""#
+                )),
+            ),
+            ("P921 none", RejectionKind::NotFound, None),
+        ] {
+            let got = answers.challenge(kind, None);
+            assert_eq!(got.as_ref().map(|value| value.to_str().unwrap()), want, "{name}");
+        }
+    }
+}

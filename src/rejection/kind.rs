@@ -1,0 +1,298 @@
+//! What a refusal is, and what each kind says on the wire: one table.
+
+use http::StatusCode;
+
+/// Why a request was refused, as the client sees it.
+///
+/// One kind, one status, one `error` member, one text. What exactly was wrong is for the audit alone.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// Not exactly one well-formed credential (RFC 6750 §3.1 `invalid_request`).
+    InvalidRequest,
+    /// No credential, or one of another scheme.
+    MissingCredential,
+    /// The token is unknown, expired, revoked or malformed (RFC 6750 §3.1 `invalid_token`).
+    InvalidToken,
+    /// A valid token of a kind that is not accepted here.
+    UnsupportedKind,
+    /// Over a limit that waiting cures.
+    RateLimited,
+    /// Costs more than the limit ever allows.
+    CostOverLimit,
+    /// The token lacks a scope (RFC 6750 §3.1 `insufficient_scope`).
+    InsufficientScope,
+    /// No such resource, or the caller may not see it.
+    NotFound,
+    /// The app is disabled.
+    AppDisabled,
+    /// Not an active member of the workspace, where that may be told.
+    NotMember,
+    /// The app's access rule says no.
+    AppAccessDenied,
+    /// No answer could be had: try again.
+    Undecidable,
+    /// A layer ran without one it needs, or lacks a fact it needs: a programmer's slip.
+    Misordered,
+    /// A fact about the caller has no form that can be sent to the upstream.
+    IdentityUnencodable,
+    /// The facts about the caller are too large to be sent to the upstream.
+    IdentityTooLarge,
+    /// No upstream is configured for this request.
+    ForwardMisconfigured,
+    /// The request is for another origin than the upstream's.
+    OriginMismatch,
+}
+
+/// How a kind reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wire {
+    pub(crate) status: StatusCode,
+    pub(crate) error: &'static str,
+    pub(crate) detail: &'static str,
+    pub(crate) challenge: Challenges,
+}
+
+/// Does the kind carry a `WWW-Authenticate` field, and of what form?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Challenges {
+    /// None.
+    No,
+    /// Without `error`: nothing was presented (RFC 6750 §3.1).
+    Bare,
+    /// With `error` and `error_description`.
+    WithError,
+}
+
+impl RejectionKind {
+    pub(crate) const ALL: [Self; 17] = [
+        Self::InvalidRequest,
+        Self::MissingCredential,
+        Self::InvalidToken,
+        Self::UnsupportedKind,
+        Self::RateLimited,
+        Self::CostOverLimit,
+        Self::InsufficientScope,
+        Self::NotFound,
+        Self::AppDisabled,
+        Self::NotMember,
+        Self::AppAccessDenied,
+        Self::Undecidable,
+        Self::Misordered,
+        Self::IdentityUnencodable,
+        Self::IdentityTooLarge,
+        Self::ForwardMisconfigured,
+        Self::OriginMismatch,
+    ];
+
+    /// The status of the answer.
+    pub const fn status(self) -> StatusCode {
+        self.wire().status
+    }
+
+    /// The `error` member of the body.
+    pub const fn error(self) -> &'static str {
+        self.wire().error
+    }
+
+    pub(crate) const fn wire(self) -> Wire {
+        use Challenges::{Bare, No, WithError};
+        let (status, error, detail, challenge) = match self {
+            Self::InvalidRequest => (
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "Send exactly one credential, as Authorization: Bearer <token>.",
+                WithError,
+            ),
+            Self::MissingCredential => {
+                (StatusCode::UNAUTHORIZED, "missing_token", "An access token is required.", Bare)
+            }
+            Self::InvalidToken => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "The access token is invalid, expired or revoked.",
+                WithError,
+            ),
+            Self::UnsupportedKind => (
+                StatusCode::FORBIDDEN,
+                "unsupported_token_type",
+                "This kind of access token is not accepted here.",
+                No,
+            ),
+            Self::RateLimited => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many requests. Try again after the time in Retry-After.",
+                No,
+            ),
+            Self::CostOverLimit => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "cost_over_limit",
+                "This request costs more than its limit ever allows.",
+                No,
+            ),
+            Self::InsufficientScope => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "The access token lacks a required scope.",
+                WithError,
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "No such resource, or the caller may not see it.",
+                No,
+            ),
+            Self::AppDisabled => {
+                (StatusCode::FORBIDDEN, "app_disabled", "This app is disabled.", No)
+            }
+            Self::NotMember => (
+                StatusCode::FORBIDDEN,
+                "workspace_membership_required",
+                "The caller is not an active member of this workspace.",
+                No,
+            ),
+            Self::AppAccessDenied => {
+                (StatusCode::FORBIDDEN, "app_access_denied", "The caller may not use this app.", No)
+            }
+            Self::Undecidable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "The request could not be decided now. Try again later.",
+                No,
+            ),
+            Self::Misordered => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "The request could not be processed.",
+                No,
+            ),
+            Self::IdentityUnencodable => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "identity_unencodable",
+                "The caller's identity cannot be forwarded.",
+                No,
+            ),
+            Self::IdentityTooLarge => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "identity_too_large",
+                "The caller's identity cannot be forwarded.",
+                No,
+            ),
+            Self::ForwardMisconfigured => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "forward_misconfigured",
+                "Identity forwarding is not configured for this target.",
+                No,
+            ),
+            Self::OriginMismatch => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "forward_origin_mismatch",
+                "Identity is not forwarded to this address.",
+                No,
+            ),
+        };
+        Wire { status, error, detail, challenge }
+    }
+}
+
+/// The step that decided.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum StepName {
+    /// `BearerCheck`.
+    Bearer,
+    /// `RateLimit`, or a limit in front of the stack.
+    Limit,
+    /// `ScopeCheck`.
+    Scope,
+    /// `AppResolver`.
+    App,
+    /// `WorkspaceMembershipCheck`.
+    Membership,
+    /// `AppAuthz`.
+    Access,
+    /// `CallerMount`.
+    Caller,
+    /// `IdentityForward`.
+    Forward,
+}
+
+impl StepName {
+    /// The fixed word in events and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::Limit => "limit",
+            Self::Scope => "scope",
+            Self::App => "app",
+            Self::Membership => "membership",
+            Self::Access => "access",
+            Self::Caller => "caller",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+/// Defines the closed list of reasons with their fixed words.
+macro_rules! reasons {
+    ($($name:ident = $word:literal,)*) => {
+        /// What exactly was wrong: for events and metrics, never on the wire.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "each is its fixed word")]
+        pub enum Reason {
+            $($name,)*
+        }
+
+        impl Reason {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The fixed word in events and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    NoCredential = "no_credential",
+    OtherScheme = "other_scheme",
+    Malformed = "malformed",
+    TooLong = "too_long",
+    SeveralCredentials = "several_credentials",
+    UnknownPrefix = "unknown_prefix",
+    BadShape = "bad_shape",
+    BadChecksum = "bad_checksum",
+    UnknownToken = "unknown_token",
+    Revoked = "revoked",
+    Expired = "expired",
+    NotYetValid = "not_yet_valid",
+    KindMismatch = "kind_mismatch",
+    KindNotAccepted = "kind_not_accepted",
+    RateLimited = "rate_limited",
+    MissingScope = "missing_scope",
+    BadId = "bad_id",
+    AppUnknown = "app_unknown",
+    WorkspaceInactive = "workspace_inactive",
+    AppDisabled = "app_disabled",
+    NoMembership = "no_membership",
+    AccountInactive = "account_inactive",
+    WrongWorkspace = "wrong_workspace",
+    AccessMode = "access_mode",
+    NotPermitted = "not_permitted",
+    PolicyDenied = "policy_denied",
+    CallerUnknown = "caller_unknown",
+    StoreError = "store_error",
+    Deadline = "deadline",
+    Overload = "overload",
+    Nonsense = "nonsense",
+    Misordered = "misordered",
+    Unencodable = "unencodable",
+    TooLarge = "too_large",
+    ForwardConfig = "forward_config",
+    WrongOrigin = "wrong_origin",
+}
