@@ -5,6 +5,7 @@
 pub mod audit;
 mod breaker;
 pub mod clock;
+mod context;
 mod evidence;
 pub mod id;
 mod key;
