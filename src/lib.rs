@@ -7,6 +7,7 @@ mod breaker;
 pub mod clock;
 mod context;
 mod evidence;
+pub mod gate;
 pub mod id;
 mod key;
 pub mod limit;

@@ -1,0 +1,84 @@
+//! What a step leaves for the way back: fields that the answer gets, whoever makes it.
+
+use http::header::{CACHE_CONTROL, HeaderName, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Moment;
+use crate::rejection::Rejection;
+use crate::token::Fingerprint;
+
+/// Notes of one request; most requests leave none or one.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    pub(crate) now: Option<Moment>,
+    /// The request is a HEAD: its answer has no body.
+    pub(crate) bodiless: bool,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) vary: Option<Arc<Vary>>,
+    pub(crate) limits: [Option<LimitNote>; 2],
+    pub(crate) after: Option<Arc<dyn After>>,
+}
+
+/// The fields of one limiter.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitNote {
+    pub(crate) policy: HeaderValue,
+    pub(crate) state: HeaderValue,
+}
+
+/// Which request fields the answer depends on.
+#[derive(Debug)]
+pub(crate) struct Vary {
+    pub(crate) names: Vec<HeaderValue>,
+    /// The credential is in a field that shared caches do not know: keep the answer private.
+    pub(crate) private: bool,
+}
+
+/// Something a step does to each answer.
+pub(crate) trait After: Send + Sync {
+    /// `refusal` is the rejection of this crate that made the answer, if one did.
+    fn apply(&self, status: StatusCode, headers: &mut HeaderMap, refusal: Option<&Rejection>);
+}
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+impl Notes {
+    pub(crate) fn limit(&mut self, note: LimitNote) {
+        if let Some(free) = self.limits.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(note);
+        }
+    }
+
+    /// Writes the notes to an answer.
+    pub(crate) fn apply<B>(&mut self, response: &mut http::Response<B>) {
+        let status = response.status();
+        if let Some(after) = self.after.take() {
+            let refusal = response.extensions().get::<Rejection>().cloned();
+            after.apply(status, response.headers_mut(), refusal.as_ref());
+        }
+        let silent = status.is_informational() || status.is_redirection();
+        for note in self.limits.iter_mut().filter_map(Option::take) {
+            if !silent && status != StatusCode::SERVICE_UNAVAILABLE {
+                response.headers_mut().append(RATE_LIMIT_POLICY, note.policy);
+                response.headers_mut().append(RATE_LIMIT, note.state);
+            }
+        }
+        if let Some(vary) = self.vary.take() {
+            for name in &vary.names {
+                response.headers_mut().append(VARY, name.clone());
+            }
+            if vary.private && !response.headers().contains_key(CACHE_CONTROL) {
+                response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for dyn After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("After")
+    }
+}

@@ -1,0 +1,153 @@
+//! How a refusal becomes a response, and who is told.
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::audit::{Event, EventName, request_id};
+use crate::gate::{Checks, Passage};
+use crate::rejection::{Answers, Rejection, RejectionKind, StepName};
+
+/// Makes the body of a refusal. Sealed: [`WithBody`] and [`WithoutBody`] are its implementations.
+pub trait RefusalBody<B> {
+    /// The response of a refusal.
+    #[doc(hidden)]
+    fn refuse(rejection: Rejection, bodiless: bool) -> Response<B>;
+
+    /// Gives an answer that a layer of this crate made further inside the body it lacks.
+    #[doc(hidden)]
+    fn fill(response: &mut Response<B>, bodiless: bool);
+}
+
+/// Refusals have the right status and fields and an empty body; the body type must be `Default`.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct WithoutBody;
+
+/// Refusals have a problem body; the body type must be `From<Bytes>`.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct WithBody;
+
+impl WithoutBody {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
+impl WithBody {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
+impl<B: Default> RefusalBody<B> for WithoutBody {
+    fn refuse(rejection: Rejection, _bodiless: bool) -> Response<B> {
+        respond(rejection, B::default())
+    }
+
+    fn fill(_response: &mut Response<B>, _bodiless: bool) {}
+}
+
+impl<B: From<Bytes>> RefusalBody<B> for WithBody {
+    fn refuse(rejection: Rejection, bodiless: bool) -> Response<B> {
+        let mut response = respond(rejection, B::from(Bytes::new()));
+        Self::fill(&mut response, bodiless);
+        response
+    }
+
+    fn fill(response: &mut Response<B>, bodiless: bool) {
+        let Some(rejection) = response.extensions_mut().get_mut::<Rejection>() else { return };
+        if rejection.is_rendered() {
+            return;
+        }
+        rejection.set_rendered();
+        let body = rejection.body();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = B::from(if bodiless { Bytes::new() } else { body });
+    }
+}
+
+fn respond<B>(rejection: Rejection, body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = rejection.status();
+    rejection.write_headers(response.headers_mut());
+    response.extensions_mut().insert(rejection);
+    response
+}
+
+/// Gives the refusal its authenticator's manner, and tells the logs and the audit.
+pub(crate) fn settle<C: Checks>(
+    checks: &C,
+    told: &AtomicBool,
+    passage: &Passage<'_>,
+    rejection: &mut Rejection,
+) {
+    let context = passage.context.as_ref();
+    let realm = checks.realm().or_else(|| context.map(|context| &context.realm));
+    rejection.answered_by(match realm {
+        Some(realm) => &realm.answers,
+        None => Answers::shared_default(),
+    });
+    let step = rejection.step().map(StepName::as_str);
+    let (kind, reason) = (rejection.kind(), rejection.reason());
+    let misordered = kind == RejectionKind::Misordered;
+    if misordered && !told.swap(true, Ordering::Relaxed) {
+        let missing = rejection.missing();
+        let left_by = missing.map(crate::evidence::Evidence::left_by);
+        tracing::error!(
+            step,
+            missing = missing.map(tracing::field::debug),
+            left_by,
+            "layer ran without what it needs; build with BearerStack or put the layer that leaves it outside this one"
+        );
+    }
+    tracing::debug!(
+        step,
+        kind = kind.error(),
+        reason = reason.as_str(),
+        status = kind.status().as_u16(),
+        token_id = context.and_then(|context| context.token_id()).map(tracing::field::display),
+        error = std::error::Error::source(rejection).map(tracing::field::display),
+        "refused"
+    );
+    let Some(realm) = realm else { return };
+    let name = match kind.status().as_u16() {
+        _ if misordered => EventName::StackMisordered,
+        500.. => EventName::AuthUndecided,
+        _ => EventName::AuthDenied,
+    };
+    let now = context.map(|context| context.now).or(passage.notes.now).unwrap_or_default();
+    let Some(held_back) = realm.audit.admits(reason, now) else { return };
+    let fingerprint = passage.notes.fingerprint.map(|fingerprint| fingerprint.to_string());
+    let event = match context {
+        Some(context) => context.event(name),
+        None => Event::new(name, now.wall()),
+    };
+    realm.audit.record(&Event {
+        step: rejection.step(),
+        status: Some(kind.status().as_u16()),
+        error: Some(kind.error()),
+        reason: Some(reason.as_str()),
+        fingerprint: fingerprint.as_deref(),
+        request_id: request_id(&passage.head.headers),
+        suppressed: (held_back > 0).then_some(held_back),
+        ..event
+    });
+}
+
+/// Tells the audit of a pass, for the share of passes that are told.
+pub(crate) fn allowed<C: Checks>(passage: &Passage<'_>) {
+    if !C::AUTHENTICATES {
+        return;
+    }
+    let Some(context) = passage.context.as_ref() else { return };
+    let audit = &context.realm.audit;
+    if audit.samples(context.now) {
+        let request_id = request_id(&passage.head.headers);
+        audit.record(&Event { request_id, ..context.event(EventName::AuthAllowed) });
+    }
+}
