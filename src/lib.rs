@@ -4,6 +4,7 @@
 
 pub mod audit;
 mod breaker;
+mod cache;
 pub mod clock;
 mod context;
 mod evidence;
