@@ -3,6 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod audit;
+pub mod authenticator;
 mod breaker;
 mod cache;
 pub mod clock;

@@ -1,0 +1,314 @@
+//! The settings of an authenticator, each checked before anything is built.
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::{Audit, AuditSink, TracingSink};
+use crate::authenticator::{Authenticator, Ledger, Setup};
+use crate::cache::{CacheSettings, Question};
+use crate::clock::{Clock, SystemClock};
+use crate::context::Realm;
+use crate::rejection::{AnswerError, Answers, Settings};
+use crate::store::{TokenLedger, TokenRecord, TokenStore};
+use crate::token::{Digest, TokenKinds};
+
+/// Collects the settings of an [`Authenticator`].
+#[must_use = "an authenticator is made by `build`"]
+pub struct AuthenticatorBuilder {
+    kinds: TokenKinds,
+    find: Question<Digest, Option<TokenRecord>>,
+    ledger: Option<Arc<dyn Ledger>>,
+    clock: Arc<dyn Clock>,
+    sink: Box<dyn AuditSink>,
+    answers: Settings,
+    credential_header: Option<HeaderName>,
+    tokens: CacheSettings,
+    facts: CacheSettings,
+    allowed_sample: f64,
+    denied_per_second: u32,
+}
+
+/// Why an authenticator could not be built.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A number is outside its range.
+    #[error("{setting} is out of range ({range})")]
+    OutOfRange {
+        /// The setting's name.
+        setting: &'static str,
+        /// What is allowed.
+        range: &'static str,
+    },
+    /// The credential header has a meaning of its own.
+    #[error("credential_header may not be authorization, cookie or proxy-authorization")]
+    BadCredentialHeader,
+    /// A setting of the answers cannot be sent as it is.
+    #[error("a setting of the answers cannot be sent")]
+    Answers(#[from] AnswerError),
+}
+
+impl AuthenticatorBuilder {
+    pub(super) fn new(kinds: TokenKinds, tokens: impl TokenStore) -> Self {
+        let second = Duration::from_secs(1);
+        let token_settings = CacheSettings {
+            name: "token",
+            ttl: 30 * second,
+            negative_ttl: 5 * second,
+            jitter: 100,
+            capacity: 50_000,
+            negative_capacity: 10_000,
+            deadline: Duration::from_millis(250),
+            max_loads: 64,
+            max_waiting: 1_024,
+            tombstone_life: 60 * second,
+            tombstone_capacity: 65_536,
+        };
+        Self {
+            kinds,
+            find: Question::to(tokens, |store, digest| async move { store.find(&digest).await }),
+            ledger: None,
+            clock: Arc::new(SystemClock::new()),
+            sink: Box::new(TracingSink::new()),
+            answers: Settings::default(),
+            credential_header: None,
+            facts: CacheSettings { name: "fact", ttl: 10 * second, ..token_settings.clone() },
+            tokens: token_settings,
+            allowed_sample: 0.01,
+            denied_per_second: 100,
+        }
+    }
+
+    /// The store that tokens are minted and revoked in. Without one `revoke_token` and an issuer are not to be had.
+    pub fn ledger(mut self, ledger: impl TokenLedger) -> Self {
+        self.ledger = Some(Arc::new(ledger));
+        self
+    }
+
+    /// Where time comes from. Default: the operating system.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where events go. Default: `tracing`, target `tower_bearer::audit`.
+    pub fn audit(mut self, sink: impl AuditSink) -> Self {
+        self.sink = Box::new(sink);
+        self
+    }
+
+    /// The share of passes that are told as `auth.allowed`, 0 to 1. Default 0.01.
+    pub fn audit_allowed_sample(mut self, share: f64) -> Self {
+        self.allowed_sample = share;
+        self
+    }
+
+    /// How many refusals of one reason are told per second, 1 to 1,000,000. Default 100.
+    pub fn audit_denied_per_second(mut self, most: u32) -> Self {
+        self.denied_per_second = most;
+        self
+    }
+
+    /// The realm in challenges, 1 to 128 printable ASCII characters. Default `api`.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.answers.realm = realm.into();
+        self
+    }
+
+    /// Makes problem types this base and the error word, instead of `about:blank`. It must end in `/`.
+    pub fn problem_base(mut self, base: impl Into<String>) -> Self {
+        self.answers.problem_base = Some(base.into());
+        self
+    }
+
+    /// The address of the protected resource metadata (RFC 9728 §5.1), told in each challenge. Default: none.
+    pub fn resource_metadata(mut self, uri: impl Into<String>) -> Self {
+        self.answers.resource_metadata = Some(uri.into());
+        self
+    }
+
+    /// `Retry-After` of a 503, 1 to 60 whole seconds. Default 1 s.
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.answers.retry_after = after;
+        self
+    }
+
+    /// One more header that a token may come in, its value the token alone. Default: none.
+    ///
+    /// Answers then carry `Vary` for it, and `Cache-Control: private` where the service set none.
+    pub fn credential_header(mut self, name: HeaderName) -> Self {
+        self.credential_header = Some(name);
+        self
+    }
+
+    /// How long a token's facts are believed, 0 (off) to 300 s. Default 30 s.
+    ///
+    /// Longer means later revocation where the revocation was made outside this process.
+    pub fn positive_ttl(mut self, ttl: Duration) -> Self {
+        self.tokens.ttl = ttl;
+        self
+    }
+
+    /// How much of a life may be taken off at random so that entries do not end together, 0 to 0.5. Default 0.1.
+    pub fn ttl_jitter(mut self, share: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, and is checked by build"
+        )]
+        let thousandths = (share * 1_000.0).round() as u64;
+        let thousandths = if share < 0.0 || share.is_nan() { u64::MAX } else { thousandths };
+        self.tokens.jitter = thousandths;
+        self.facts.jitter = thousandths;
+        self
+    }
+
+    /// How long a definite "no" is believed, 0 (off) to 30 s. Default 5 s.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.tokens.negative_ttl = ttl;
+        self.facts.negative_ttl = ttl;
+        self
+    }
+
+    /// How long facts of apps, members, picks and callers are believed, 0 (off) to 60 s. Default 10 s.
+    pub fn fact_ttl(mut self, ttl: Duration) -> Self {
+        self.facts.ttl = ttl;
+        self
+    }
+
+    /// Token entries, 1 to 10,000,000. Default 50,000.
+    pub fn context_capacity(mut self, entries: u64) -> Self {
+        self.tokens.capacity = entries;
+        self
+    }
+
+    /// Refused-token entries, 1 to 10,000,000. Default 10,000.
+    pub fn negative_capacity(mut self, entries: u64) -> Self {
+        self.tokens.negative_capacity = entries;
+        self.facts.negative_capacity = entries;
+        self
+    }
+
+    /// Entries of each fact cache, 1 to 10,000,000. Default 50,000.
+    pub fn fact_capacity(mut self, entries: u64) -> Self {
+        self.facts.capacity = entries;
+        self
+    }
+
+    /// How long a store may take to answer, waiting for a place included; 10 ms to 5 s. Default 250 ms.
+    pub fn load_deadline(mut self, deadline: Duration) -> Self {
+        self.tokens.deadline = deadline;
+        self.facts.deadline = deadline;
+        self
+    }
+
+    /// How many loads of one store run at once, 1 to 1,024. Default 64.
+    pub fn max_loads(mut self, loads: usize) -> Self {
+        self.tokens.max_loads = loads;
+        self.facts.max_loads = loads;
+        self
+    }
+
+    /// How many more keys may wait for a load, 0 to 65,536; the next is undecidable at once. Default 1,024.
+    pub fn max_waiting_keys(mut self, keys: usize) -> Self {
+        self.tokens.max_waiting = keys;
+        self.facts.max_waiting = keys;
+        self
+    }
+
+    /// How long a revoked token is refused whatever its store says; `positive_ttl` + `load_deadline` to 600 s. Default 60 s.
+    pub fn tombstone_life(mut self, life: Duration) -> Self {
+        self.tokens.tombstone_life = life;
+        self
+    }
+
+    /// How many revoked tokens are remembered so, 1,024 to 1,000,000; one more drops the whole cache. Default 65,536.
+    pub fn tombstone_capacity(mut self, most: usize) -> Self {
+        self.tokens.tombstone_capacity = most;
+        self
+    }
+
+    /// Checks every setting and builds.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] names the first setting that is out of range.
+    pub fn build(self) -> Result<Authenticator, BuildError> {
+        self.check_ranges()?;
+        let taken = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+        if self.credential_header.as_ref().is_some_and(|name| taken.contains(name)) {
+            return Err(BuildError::BadCredentialHeader);
+        }
+        let answers = Arc::new(Answers::new(self.answers)?);
+        let audit = Audit::new(self.sink, self.allowed_sample, self.denied_per_second);
+        Ok(Authenticator::set_up(Setup {
+            kinds: self.kinds,
+            find: self.find,
+            ledger: self.ledger,
+            clock: self.clock,
+            realm: Arc::new(Realm { answers, audit }),
+            credential_header: self.credential_header,
+            tokens: self.tokens,
+            facts: self.facts,
+        }))
+    }
+
+    fn check_ranges(&self) -> Result<(), BuildError> {
+        let second = Duration::from_secs(1);
+        let ms = Duration::from_millis;
+        let (tokens, facts) = (&self.tokens, &self.facts);
+        let entries = 1..=10_000_000;
+        let least_grave = tokens.ttl.saturating_add(tokens.deadline);
+        within("audit_allowed_sample", &self.allowed_sample, 0.0..=1.0, "0 to 1")?;
+        within(
+            "audit_denied_per_second",
+            &self.denied_per_second,
+            1..=1_000_000,
+            "1 to 1,000,000",
+        )?;
+        within("positive_ttl", &tokens.ttl, Duration::ZERO..=300 * second, "0 to 300 s")?;
+        within("ttl_jitter", &tokens.jitter, 0..=500, "0 to 0.5")?;
+        within("negative_ttl", &tokens.negative_ttl, Duration::ZERO..=30 * second, "0 to 30 s")?;
+        within("fact_ttl", &facts.ttl, Duration::ZERO..=60 * second, "0 to 60 s")?;
+        within("context_capacity", &tokens.capacity, entries.clone(), "1 to 10,000,000")?;
+        within("negative_capacity", &tokens.negative_capacity, entries.clone(), "1 to 10,000,000")?;
+        within("fact_capacity", &facts.capacity, entries, "1 to 10,000,000")?;
+        within("load_deadline", &tokens.deadline, ms(10)..=5 * second, "10 ms to 5 s")?;
+        within("max_loads", &tokens.max_loads, 1..=1_024, "1 to 1,024")?;
+        within("max_waiting_keys", &tokens.max_waiting, 0..=65_536, "0 to 65,536")?;
+        within(
+            "tombstone_life",
+            &tokens.tombstone_life,
+            least_grave..=600 * second,
+            "positive_ttl + load_deadline to 600 s",
+        )?;
+        within(
+            "tombstone_capacity",
+            &tokens.tombstone_capacity,
+            1_024..=1_000_000,
+            "1,024 to 1,000,000",
+        )
+    }
+}
+
+fn within<T: PartialOrd>(
+    setting: &'static str,
+    value: &T,
+    allowed: RangeInclusive<T>,
+    range: &'static str,
+) -> Result<(), BuildError> {
+    if allowed.contains(value) { Ok(()) } else { Err(BuildError::OutOfRange { setting, range }) }
+}
+
+impl fmt::Debug for AuthenticatorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticatorBuilder")
+            .field("answers", &self.answers)
+            .field("tokens", &self.tokens)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}

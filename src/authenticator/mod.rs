@@ -1,0 +1,360 @@
+//! Whose token is this?
+//!
+//! 1. The single place where a token becomes an identity; layers, web sockets and jobs take the same steps.
+//! 2. Junk is refused by prefix, shape and checksum before anything is hashed or asked.
+//! 3. To the outside every refusal is the same; the reason is for the audit alone.
+//! 4. What a store cannot answer is undecidable: neither a pass nor a refusal of the token, and remembered nowhere.
+//! 5. Once a revocation has returned, a request that arrives afterwards in this process is refused, whatever is in flight.
+
+mod builder;
+mod judge;
+mod revoke;
+
+pub use self::builder::{AuthenticatorBuilder, BuildError};
+pub(crate) use self::revoke::Ledger;
+pub use self::revoke::{Revocation, RevokeError};
+
+use http::header::HeaderName;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::Semaphore;
+
+use crate::audit::{Audit, Event, EventName};
+use crate::cache::{CacheSettings, Change, Facts, Forgets, Known, Question, Trouble};
+use crate::clock::{Clock, Moment};
+use crate::context::{AuthContext, Realm, TokenFacts};
+use crate::evidence::Evidence;
+use crate::id::{AccountId, AppId, WorkspaceId};
+use crate::rejection::{Reason, Rejection};
+use crate::store::{TokenRecord, TokenStore};
+use crate::subject::Subject;
+use crate::token::credential::check_token_text;
+use crate::token::{Digest, Kind, TokenKinds};
+
+/// Turns tokens into identities, and remembers what it learned for a while.
+///
+/// One authenticator serves as many stacks as a service has groups of routes. A clone shares everything and costs one
+/// reference count.
+///
+/// ```
+/// use tower_bearer::store::memory::MemoryStore;
+/// use tower_bearer::subject::SubjectType;
+/// use tower_bearer::token::{TokenKind, TokenKinds};
+/// use tower_bearer::Authenticator;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let account = TokenKind::new("account").prefix("acme_").subject(SubjectType::Account).narrowed(["apps:read"]).checksum();
+/// let kinds = TokenKinds::builder().kind(account).build()?;
+/// let store = MemoryStore::new();
+/// let auth = Authenticator::builder(kinds, store.clone()).ledger(store).build()?;
+/// # let _ = auth;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Authenticator {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Setup {
+    kinds: TokenKinds,
+    find: Question<Digest, Option<TokenRecord>>,
+    ledger: Option<Arc<dyn Ledger>>,
+    clock: Arc<dyn Clock>,
+    realm: Arc<Realm>,
+    credential_header: Option<HeaderName>,
+    tokens: CacheSettings,
+    facts: CacheSettings,
+}
+
+struct Shared {
+    number: u64,
+    kinds: TokenKinds,
+    find: Question<Digest, Option<TokenRecord>>,
+    ledger: Option<Arc<dyn Ledger>>,
+    clock: Arc<dyn Clock>,
+    realm: Arc<Realm>,
+    credential_header: Option<HeaderName>,
+    tokens: Facts<Digest, Arc<TokenFacts>, Reason>,
+    fact_settings: CacheSettings,
+    listeners: Mutex<Vec<Weak<dyn Forgets>>>,
+    expiring: Arc<Semaphore>,
+}
+
+/// What is known of a token without waiting.
+pub(crate) enum Sight {
+    Known(Arc<TokenFacts>),
+    Refused(Reason),
+    Ask(Digest, Kind),
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// Rows that may be ended in the background at once; more are left for the next one who meets them.
+const EXPIRING: usize = 64;
+
+impl Authenticator {
+    /// Starts with the kinds of tokens that are accepted and the store that knows them.
+    pub fn builder(kinds: TokenKinds, tokens: impl TokenStore) -> AuthenticatorBuilder {
+        AuthenticatorBuilder::new(kinds, tokens)
+    }
+
+    fn set_up(setup: Setup) -> Self {
+        let concerns = |change: &Change, _: &Digest, _: Option<&Arc<TokenFacts>>| {
+            matches!(change, Change::All)
+        };
+        let tokens = Facts::new(setup.tokens, Arc::clone(&setup.clock), concerns);
+        let listeners = Mutex::new(vec![tokens.as_forgetful()]);
+        let shared = Shared {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            kinds: setup.kinds,
+            find: setup.find,
+            ledger: setup.ledger,
+            clock: setup.clock,
+            realm: setup.realm,
+            credential_header: setup.credential_header,
+            tokens,
+            fact_settings: setup.facts,
+            listeners,
+            expiring: Arc::new(Semaphore::new(EXPIRING)),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Who presents this token? The same answer as the layers give, for code that has no request.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] of kind `InvalidToken` if the token is not accepted; of kind `Undecidable` if nobody could say.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves a load running; its answer enters the cache all the same.
+    pub async fn authenticate(&self, token: &str) -> Result<AuthContext, Rejection> {
+        let now = self.shared.clock.now();
+        let verdict = match check_token_text(token.as_bytes(), self.shared.kinds.max_token_len()) {
+            Ok(()) => self.identify(self.look(token, now), now).await,
+            Err(error) => Err(Rejection::invalid_token(Reason::from(error))),
+        };
+        verdict.map_err(|rejection| self.answered(rejection))
+    }
+
+    /// Is the caller of this context still who it was? For long streams: ask every 30 s at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`authenticate`](Self::authenticate). An anonymous context is refused as a missing credential.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn recheck(&self, context: &AuthContext) -> Result<AuthContext, Rejection> {
+        let now = self.shared.clock.now();
+        let facts = context.known_caller().map_err(|rejection| self.answered(rejection))?;
+        let sight = self.look_up(facts.digest, &facts.kind, now);
+        self.identify(sight, now).await.map_err(|rejection| self.answered(rejection))
+    }
+
+    /// Forgets an app: the next request asks its store.
+    pub fn forget_app(&self, app: &AppId) {
+        self.tell(&Change::App(app.clone()));
+    }
+
+    /// Forgets whether an account is a member of a workspace.
+    pub fn forget_member(&self, workspace: &WorkspaceId, account: &AccountId) {
+        self.tell(&Change::Member(workspace.clone(), account.clone()));
+    }
+
+    /// Forgets whether an account was picked for an app.
+    pub fn forget_permit(&self, app: &AppId, account: &AccountId) {
+        self.tell(&Change::Permit(app.clone(), account.clone()));
+    }
+
+    /// Forgets the mounted callers of a subject.
+    pub fn forget_caller(&self, subject: &Subject) {
+        self.tell(&Change::Caller(subject.clone()));
+    }
+
+    /// Forgets every fact that names an account.
+    pub fn forget_account(&self, account: &AccountId) {
+        self.tell(&Change::Account(account.clone()));
+    }
+
+    /// Forgets every fact that names a workspace.
+    pub fn forget_workspace(&self, workspace: &WorkspaceId) {
+        self.tell(&Change::Workspace(workspace.clone()));
+    }
+
+    /// Forgets everything. Revoked tokens stay refused.
+    pub fn forget_all(&self) {
+        self.tell(&Change::All);
+    }
+
+    /// Refuses the token of this digest from now on: for a revocation that was made elsewhere.
+    pub fn forget_token(&self, digest: &Digest) {
+        let now = self.shared.clock.now();
+        self.shared.tokens.bury(digest, Reason::Revoked, now);
+    }
+
+    /// The kinds of tokens that are accepted.
+    pub fn kinds(&self) -> &TokenKinds {
+        &self.shared.kinds
+    }
+
+    /// Entries of the token cache now, alive or not: live tokens and refused ones. For tests and gauges.
+    pub fn cached_tokens(&self) -> (u64, u64) {
+        self.shared.tokens.len()
+    }
+
+    /// Token loads in flight now. For tests and gauges.
+    pub fn loads_in_flight(&self) -> usize {
+        self.shared.tokens.loads()
+    }
+
+    /// Makes a cache for facts of a layer, which every `forget_` of this authenticator reaches.
+    pub(crate) fn facts<K, V, N>(
+        &self,
+        name: &'static str,
+        concerns: fn(&Change, &K, Option<&V>) -> bool,
+    ) -> Facts<K, V, N>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        N: Clone + Send + Sync + 'static,
+    {
+        let settings = CacheSettings { name, ..self.shared.fact_settings.clone() };
+        let facts = Facts::new(settings, Arc::clone(&self.shared.clock), concerns);
+        let mut listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(facts.as_forgetful());
+        facts
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.shared.number
+    }
+
+    pub(crate) fn realm(&self) -> &Arc<Realm> {
+        &self.shared.realm
+    }
+
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.shared.realm.audit
+    }
+
+    pub(crate) fn read_clock(&self) -> Moment {
+        self.shared.clock.now()
+    }
+
+    pub(crate) fn credential_header(&self) -> Option<&HeaderName> {
+        self.shared.credential_header.as_ref()
+    }
+
+    pub(crate) fn ledger(&self) -> Option<&Arc<dyn Ledger>> {
+        self.shared.ledger.as_ref()
+    }
+
+    pub(crate) fn load_deadline(&self) -> std::time::Duration {
+        self.shared.fact_settings.deadline
+    }
+
+    /// A token was just stored under this digest: an earlier "no" counts no more.
+    pub(crate) fn welcome(&self, digest: &Digest) {
+        self.shared.tokens.drop_refusal(digest);
+    }
+
+    /// What is known about a token whose text was checked.
+    pub(crate) fn look(&self, token: &str, now: Moment) -> Sight {
+        match self.shared.kinds.classify(token) {
+            Ok(kind) => self.look_up(Digest::of(token), kind, now),
+            Err(junk) => Sight::Refused(Reason::from(junk)),
+        }
+    }
+
+    fn look_up(&self, digest: Digest, kind: &Kind, now: Moment) -> Sight {
+        match self.shared.tokens.known(&digest, now) {
+            Known::Yes(facts) if now.wall() >= facts.expires_at => {
+                self.shared.tokens.drop_known(&digest);
+                self.expire_later(&facts.token_id, digest, now);
+                Sight::Refused(Reason::Expired)
+            }
+            // the wall clock stepped back: the source must say again what the token is worth
+            Known::Yes(facts) if now.monotonic_nanos() >= facts.expires_nanos => {
+                Sight::Ask(digest, kind.clone())
+            }
+            Known::Yes(facts) => Sight::Known(facts),
+            Known::No(reason) => Sight::Refused(reason),
+            Known::Unknown => Sight::Ask(digest, kind.clone()),
+        }
+    }
+
+    /// Loads the facts of a token that is not known.
+    pub(crate) async fn load(
+        &self,
+        digest: Digest,
+        kind: Kind,
+        now: Moment,
+    ) -> Result<Arc<TokenFacts>, Rejection> {
+        let this = self.clone();
+        let ask = move |digest| async move { this.ask(digest, &kind).await };
+        let answer = self.shared.tokens.load(digest, now, ask).await;
+        answer.map_err(Rejection::from)?.map_err(Rejection::invalid_token)
+    }
+
+    /// Asks the store and judges what it says.
+    async fn ask(
+        &self,
+        digest: Digest,
+        kind: &Kind,
+    ) -> Result<Result<Arc<TokenFacts>, Reason>, Trouble> {
+        let record = self.shared.find.ask(digest).await?;
+        let now = self.shared.clock.now();
+        let id = record.as_ref().map(|record| record.id.clone());
+        let verdict = judge::judge(record, kind, &digest, now).map(Arc::new);
+        match (&verdict, id) {
+            (Err(Reason::Expired), Some(id)) => self.expire_later(&id, digest, now),
+            (Err(reason @ Reason::KindMismatch), Some(id)) => self.audit().record(&Event {
+                reason: Some(reason.as_str()),
+                kind: Some(kind.name()),
+                token_id: Some(id.as_str()),
+                ..Event::new(EventName::TokenKindMismatch, now.wall())
+            }),
+            _ => {}
+        }
+        Ok(verdict)
+    }
+
+    async fn identify(&self, sight: Sight, now: Moment) -> Result<AuthContext, Rejection> {
+        let (facts, loaded) = match sight {
+            Sight::Known(facts) => (facts, false),
+            Sight::Refused(reason) => return Err(Rejection::invalid_token(reason)),
+            Sight::Ask(digest, kind) => (self.load(digest, kind, now).await?, true),
+        };
+        let mut context = AuthContext::new(Arc::clone(self.realm()), self.number(), now);
+        context.caller = Some(facts);
+        context.loaded = loaded;
+        context.evidence = Evidence::AUTHENTICATED;
+        Ok(context)
+    }
+
+    fn answered(&self, mut rejection: Rejection) -> Rejection {
+        rejection.answered_by(&self.realm().answers);
+        rejection
+    }
+
+    fn tell(&self, change: &Change) {
+        let listeners =
+            self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for listener in listeners.iter().filter_map(Weak::upgrade) {
+            listener.forget(change);
+        }
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("kinds", &self.shared.kinds).finish_non_exhaustive()
+    }
+}
