@@ -15,7 +15,12 @@ mod key;
 pub mod limit;
 pub mod rejection;
 pub mod scope;
+pub mod stack;
 pub mod store;
 pub mod subject;
 pub mod token;
 mod window;
+
+pub use authenticator::Authenticator;
+pub use context::{AuthContext, Quota};
+pub use evidence::Evidence;

@@ -1,0 +1,145 @@
+//! Which app is this about, and which workspace owns it?
+//!
+//! 1. Needs the context; leaves [`Evidence::APP`] and the app.
+//! 2. No id, a broken escape or another grammar: 404 at no cost. The workspace comes from the store alone.
+//! 3. Unknown app, or one whose workspace is not active: 404. Disabled: 403, or 404 after [`AppResolver::hide_disabled`].
+//! 4. In front of a membership check in one stack it refuses neither: that check speaks, so strangers learn nothing.
+//! 5. No answer, or none in time: 503.
+
+use std::sync::Arc;
+
+use crate::authenticator::Authenticator;
+use crate::cache::{Change, Facts, Known, Question};
+use crate::context::{AuthContext, ResolvedApp};
+use crate::evidence::Evidence;
+use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::id::{AppId, WorkspaceId};
+use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
+use crate::stack::finder::Finder;
+use crate::store::{AppRecord, AppStore, WorkspaceStatus};
+
+/// Lets through requests that name an app, and resolves it.
+///
+/// A clone shares the cache and costs a few reference counts.
+///
+/// ```
+/// # use tower_bearer::{Authenticator, stack::{AppResolver, Finder}, store::memory::MemoryStore};
+/// # fn example(auth: &Authenticator) -> Result<(), Box<dyn std::error::Error>> {
+/// let layer = AppResolver::new(auth, MemoryStore::new(), Finder::path("/apps/{app}")?);
+/// # let _ = layer; Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct AppResolver {
+    find: Finder,
+    apps: Facts<AppId, Arc<AppRecord>, ()>,
+    ask: Question<AppId, Option<AppRecord>>,
+    disabled: Disabled,
+}
+
+/// Who speaks for an app that is disabled or not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Disabled {
+    Tell,
+    Hide,
+    LeaveToMembership,
+}
+
+impl AppResolver {
+    /// Asks `apps`, and remembers its records where `auth` can forget them.
+    pub fn new(auth: &Authenticator, apps: impl AppStore, find: Finder) -> Self {
+        let concerns = |change: &Change, id: &AppId, app: Option<&Arc<AppRecord>>| match change {
+            Change::App(changed) => changed == id,
+            Change::Workspace(changed) => app.is_none_or(|app| app.workspace == *changed),
+            Change::All => true,
+            Change::Member(..) | Change::Permit(..) | Change::Account(_) | Change::Caller(_) => {
+                false
+            }
+        };
+        let ask = Question::to(apps, |store, app: AppId| async move { store.app(&app).await });
+        Self { find, apps: auth.facts("app", concerns), ask, disabled: Disabled::Tell }
+    }
+
+    /// Answers for a disabled app as for one that is not there.
+    pub fn hide_disabled(mut self) -> Self {
+        self.disabled = Disabled::Hide;
+        self
+    }
+
+    /// Leaves unknown and disabled apps to the membership check behind it.
+    pub(crate) fn speaks_after_membership(mut self) -> Self {
+        self.disabled = Disabled::LeaveToMembership;
+        self
+    }
+
+    fn id(&self, passage: &Passage<'_>) -> Result<AppId, Rejection> {
+        let unknown = || Rejection::new(RejectionKind::NotFound, Reason::BadId);
+        self.find.app(passage.head).ok_or_else(unknown)
+    }
+
+    /// Puts the app into the context, or refuses.
+    fn verdict(
+        &self,
+        context: &mut AuthContext,
+        id: &AppId,
+        app: Option<Arc<AppRecord>>,
+    ) -> Result<Evidence, Rejection> {
+        let active = |app: &Arc<AppRecord>| app.workspace_status == WorkspaceStatus::Active;
+        let unknown = if app.is_some() { Reason::WorkspaceInactive } else { Reason::AppUnknown };
+        let app = match (app.filter(active), self.disabled) {
+            (Some(app), Disabled::LeaveToMembership) => ResolvedApp::Known(app),
+            (None, Disabled::LeaveToMembership) => {
+                ResolvedApp::Unknown(WorkspaceId::of_unknown_app(id))
+            }
+            (Some(app), _) if app.enabled => ResolvedApp::Known(app),
+            (Some(_), Disabled::Tell) => {
+                return Err(Rejection::new(RejectionKind::AppDisabled, Reason::AppDisabled));
+            }
+            (Some(_), Disabled::Hide) => {
+                return Err(Rejection::new(RejectionKind::NotFound, Reason::AppDisabled));
+            }
+            (None, Disabled::Tell | Disabled::Hide) => {
+                return Err(Rejection::new(RejectionKind::NotFound, unknown));
+            }
+        };
+        context.app = Some(app);
+        context.workspace = None;
+        context.membership = None;
+        // what was judged about another app says nothing about this one
+        let stale = Evidence::MEMBER | Evidence::EXEMPT | Evidence::AUTHORIZED | Evidence::MOUNTED;
+        context.evidence = context.evidence.without(stale);
+        Ok(Evidence::APP)
+    }
+}
+
+step_layer!(AppResolver);
+
+impl Step for AppResolver {
+    const NAME: StepName = StepName::App;
+    const NEEDS: &'static [Evidence] = &[Evidence::AUTHENTICATED.and(Evidence::ANONYMOUS)];
+
+    fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
+        let id = match self.id(passage) {
+            Ok(id) => id,
+            Err(rejection) => return Attempt::Reject(rejection),
+        };
+        let context = match passage.context() {
+            Ok(context) => context,
+            Err(rejection) => return Attempt::Reject(rejection),
+        };
+        match self.apps.known(&id, context.now) {
+            Known::Yes(app) => self.verdict(context, &id, Some(app)).into(),
+            Known::No(()) => self.verdict(context, &id, None).into(),
+            Known::Unknown => Attempt::Ask,
+        }
+    }
+
+    async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
+        let id = self.id(passage)?;
+        let now = passage.context()?.now;
+        let ask = self.ask.clone();
+        let load = |id| async move { Ok(ask.ask(id).await?.map(Arc::new).ok_or(())) };
+        let app = self.apps.load(id.clone(), now, load).await?.ok();
+        self.verdict(passage.context()?, &id, app)
+    }
+}
