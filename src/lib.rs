@@ -9,6 +9,7 @@ mod cache;
 pub mod clock;
 mod context;
 mod evidence;
+pub mod forward;
 pub mod gate;
 pub mod id;
 mod key;
