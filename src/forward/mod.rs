@@ -2,15 +2,38 @@
 //!
 //! 1. [`ForwardSet`] lists every name that this process can emit as identity, credential or signature. What is listed is
 //!    what is removed from requests and answers: there is no second list.
+//! 2. [`Forwarding`] does the whole work on a request's head as a pure function: hop-by-hop fields and managed names go
+//!    first, identity is inserted last, so that nothing a client names in `Connection` can remove it.
+//! 3. [`Identity`] is what may be sent; [`ForwardOptions`] says what of it is, and how.
 //!
 //! Follows RFC 9110 §5.6, §6.5 and §7.6 for fields that end at a hop.
 
+mod attribute;
+mod config;
+mod encode;
 mod error;
 mod fold;
+mod forwarding;
 mod hop;
+mod identity;
+mod mode;
 mod names;
+mod overrides;
 mod set;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod write;
 
+pub use attribute::Attribute;
+pub use config::ForwardOptions;
+pub use encode::Padding;
 pub use error::{ConfigError, ForwardError, UrlFault};
+pub use forwarding::{Forwarding, Outcome, Prepared};
 pub use hop::Cleaned;
+pub use identity::{Field, Identity};
+pub use mode::Mode;
+pub use overrides::Override;
 pub use set::ForwardSet;
+pub use upstream::Upstream;
+pub use write::Overflow;

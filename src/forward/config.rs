@@ -1,0 +1,282 @@
+//! How is forwarding to one upstream set up, and what of that can be wrong?
+//!
+//! 1. Everything is checked in [`ForwardOptions::build`]; what was built cannot fail for its configuration.
+//! 2. What is built has added every name that it can emit to the shared [`ForwardSet`]; a build that fails has added none.
+
+use http::HeaderName;
+
+use super::attribute::Sensitive;
+use super::encode::{Form, Identifiers, Padding};
+use super::error::ConfigError;
+use super::fold::{Pattern, same};
+use super::forwarding::{Action, Forwarding};
+use super::identity::{FIELDS, Field, Fields};
+use super::mode::Mode;
+use super::names::{DEFAULT_PREFIX, Group, emitted_name, prefix};
+use super::overrides::Override;
+use super::set::ForwardSet;
+use super::upstream::{STATIC, Upstream};
+use super::write::{Mapped, Overflow, Writer};
+
+/// Settings of forwarding to one upstream.
+///
+/// ```
+/// use tower_bearer::forward::{Field, ForwardOptions, Mode, Upstream};
+/// # fn main() -> Result<(), tower_bearer::forward::ConfigError> {
+/// let upstream = Upstream::new("mcp-main", "https://mcp.example.com/mcp")?;
+/// let forwarding = ForwardOptions::new(upstream, Mode::Headers).fields([Field::Type, Field::Email]).build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until they are built"]
+pub struct ForwardOptions {
+    pub(super) upstream: Upstream,
+    pub(super) mode: Mode,
+    pub(super) enabled: bool,
+    pub(super) required: bool,
+    pub(super) prefix: String,
+    pub(super) fields: Fields,
+    pub(super) hidden: Sensitive,
+    pub(super) max_value: usize,
+    pub(super) may_enable: bool,
+    pub(super) may_weaken: bool,
+    max_total: usize,
+    overflow: Overflow,
+    identifiers: Identifiers,
+    mapped: Vec<(Box<str>, String, Form)>,
+    payload: Option<(String, Padding)>,
+    set: Option<ForwardSet>,
+}
+
+impl ForwardOptions {
+    /// Forwarding to `upstream` in `mode`, with the default of every other setting.
+    pub fn new(upstream: Upstream, mode: Mode) -> Self {
+        Self {
+            upstream,
+            mode,
+            enabled: true,
+            required: true,
+            prefix: DEFAULT_PREFIX.to_owned(),
+            fields: Fields::default(),
+            hidden: Sensitive::default(),
+            max_value: 4096,
+            may_enable: false,
+            may_weaken: false,
+            max_total: 8192,
+            overflow: Overflow::Refuse,
+            identifiers: Identifiers::AsTheyAre,
+            mapped: Vec::new(),
+            payload: None,
+            set: None,
+        }
+    }
+
+    /// Takes this set of managed names instead of the process's, with its rules of what is removed.
+    pub fn set(mut self, set: &ForwardSet) -> Self {
+        self.set = Some(set.clone());
+        self
+    }
+
+    /// Sets the prefix of identity headers. Default `X-Forwarded-User`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sends these fields instead of the default ones; the id is always sent.
+    ///
+    /// Default: type, issuer, workspace, role, app, as far as they are known. Nothing personal.
+    pub fn fields(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
+        self.fields = Fields::new(fields);
+        self
+    }
+
+    /// Lets anonymous requests through without identity. Default: they are refused.
+    pub fn optional(mut self) -> Self {
+        self.required = false;
+        self
+    }
+
+    /// Sends nothing until an override switches it on; what the client sent is removed all the same.
+    pub fn disabled(mut self) -> Self {
+        self.enabled = false;
+        self
+    }
+
+    /// Percent-encodes identifiers, for ids outside ASCII. Default: they are sent as they are, or refused.
+    pub fn percent_encode_ids(mut self) -> Self {
+        self.identifiers = Identifiers::Percent;
+        self
+    }
+
+    /// Sends an attribute of the caller in a header of its own, by its type.
+    pub fn map_attribute(mut self, attribute: &str, header: impl Into<String>) -> Self {
+        self.mapped.push((attribute.into(), header.into(), Form::ByType));
+        self
+    }
+
+    /// Sends an attribute of the caller in a header of its own, as JSON in base64url.
+    pub fn map_attribute_as_json(mut self, attribute: &str, header: impl Into<String>) -> Self {
+        self.mapped.push((attribute.into(), header.into(), Form::Json));
+        self
+    }
+
+    /// Holds back these attributes at every depth, instead of `password`, `password_hash`, `internal_id` and `ssn`.
+    pub fn sensitive<'n>(mut self, attributes: impl IntoIterator<Item = &'n str>) -> Self {
+        self.hidden = Sensitive::new(attributes);
+        self
+    }
+
+    /// Sends all fields once more in one header, as unsigned JSON in base64url.
+    pub fn payload_header(mut self, name: impl Into<String>, padding: Padding) -> Self {
+        self.payload = Some((name.into(), padding));
+        self
+    }
+
+    /// What happens over a cap. Default [`Overflow::Refuse`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Longest encoded value, 1 to 65,536 bytes. Default 4,096.
+    pub fn max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value = bytes;
+        self
+    }
+
+    /// Largest sum of all identity headers, each counted as name, value and 4; 1 to 65,536 bytes. Default 8,192.
+    pub fn max_total_bytes(mut self, bytes: usize) -> Self {
+        self.max_total = bytes;
+        self
+    }
+
+    /// Lets an override switch on what these options switch off.
+    pub fn local_may_enable(mut self) -> Self {
+        self.may_enable = true;
+        self
+    }
+
+    /// Lets an override require less, send more fields and take larger caps than these options do.
+    pub fn local_may_weaken(mut self) -> Self {
+        self.may_weaken = true;
+        self
+    }
+
+    /// These options with one upstream's differences.
+    ///
+    /// # Errors
+    /// [`ConfigError::NotPermitted`], [`ConfigError::Unavailable`], [`ConfigError::OutOfRange`] name the key.
+    pub fn with_override(&self, differences: &Override) -> Result<Self, ConfigError> {
+        differences.apply(self)
+    }
+
+    /// Checks everything, and adds the names to the set.
+    ///
+    /// # Errors
+    /// [`ConfigError::PrefixShape`] and [`ConfigError::PrefixReserved`] for the prefix; [`ConfigError::NameShape`],
+    /// [`ConfigError::NameReserved`], [`ConfigError::NameTaken`] for mapped and payload headers;
+    /// [`ConfigError::NameManaged`] and [`ConfigError::NameTaken`] for static headers; [`ConfigError::OutOfRange`] for caps.
+    pub fn build(self) -> Result<Forwarding, ConfigError> {
+        let caps = 1..=65_536;
+        for (setting, bytes) in
+            [("max_value_bytes", self.max_value), ("max_total_bytes", self.max_total)]
+        {
+            if !caps.contains(&bytes) {
+                return Err(ConfigError::OutOfRange { setting });
+            }
+        }
+        let family = prefix(&self.prefix)?;
+        let set = self.set.clone().unwrap_or_else(ForwardSet::process);
+        let field_name =
+            |suffix: &str| emitted_name("prefix", &format!("{}-{suffix}", self.prefix));
+        let mut names = Vec::with_capacity(FIELDS.len());
+        for (_, _, suffix, _) in FIELDS {
+            names.push(field_name(suffix)?);
+        }
+        let names = <[HeaderName; FIELDS.len()]>::try_from(names)
+            .map_err(|_count| ConfigError::PrefixShape)?;
+        let overflow_name = field_name("overflow")?;
+        let mut own = Vec::new();
+        let mut mapped = Vec::new();
+        for (source, header, form) in &self.mapped {
+            let name = self.own_name("map_attribute", header, &set, &mut own)?;
+            mapped.push(Mapped { source: source.clone(), name, form: *form });
+        }
+        let payload = match &self.payload {
+            Some((header, padding)) => {
+                Some((self.own_name("payload_header", header, &set, &mut own)?, *padding))
+            }
+            None => None,
+        };
+        self.check_statics(&set, &family, &own)?;
+
+        set.add_prefix(family);
+        set.add_names(own.iter().map(HeaderName::as_str));
+        let statics = self.upstream.statics();
+        let set = set.with_static_names(statics.iter().map(|(name, _)| name.as_str()));
+        let writer = Writer {
+            fields: self.fields,
+            names,
+            overflow_name,
+            mapped,
+            payload,
+            identifiers: self.identifiers,
+            hidden: self.hidden.clone(),
+            max_value: self.max_value,
+            max_total: self.max_total,
+            overflow: self.overflow,
+        };
+        let action = if self.is_on() { Action::Send(Box::new(writer)) } else { Action::Strip };
+        Ok(Forwarding::new(self, set, action))
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.enabled && self.mode != Mode::Off
+    }
+
+    /// A header of its own that can be emitted beside those under the prefix.
+    fn own_name(
+        &self,
+        setting: &'static str,
+        header: &str,
+        set: &ForwardSet,
+        own: &mut Vec<HeaderName>,
+    ) -> Result<HeaderName, ConfigError> {
+        let name = emitted_name(setting, header)?;
+        let bytes = name.as_str().as_bytes();
+        let taken = |other: &str| same(other.as_bytes(), bytes);
+        let suffixes = FIELDS.iter().map(|(_, _, suffix, _)| *suffix).chain(OTHER_SUFFIXES);
+        let under_prefix =
+            suffixes.map(|suffix| format!("{}-{suffix}", self.prefix)).any(|name| taken(&name));
+        if under_prefix || own.iter().any(|name| taken(name.as_str())) || set.keeps(name.as_str()) {
+            return Err(ConfigError::NameTaken { setting });
+        }
+        own.push(name.clone());
+        Ok(name)
+    }
+
+    fn check_statics(
+        &self,
+        set: &ForwardSet,
+        family: &Pattern,
+        own: &[HeaderName],
+    ) -> Result<(), ConfigError> {
+        for (name, _) in self.upstream.statics() {
+            let name = name.as_str();
+            let managed = matches!(set.fate(name), Some(Group::Identity | Group::Leg));
+            if managed || family.covers(name.as_bytes()) {
+                return Err(ConfigError::NameManaged { setting: STATIC });
+            }
+            let taken = |other: &HeaderName| same(other.as_str().as_bytes(), name.as_bytes());
+            if own.iter().any(taken) || set.keeps(name) {
+                return Err(ConfigError::NameTaken { setting: STATIC });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What else is written under a prefix, now or in a signed mode.
+const OTHER_SUFFIXES: [&str; 3] = ["overflow", "assertion", "claims-signature"];

@@ -1,0 +1,161 @@
+//! What happens to one request's head on its way to one upstream, and to the answer's head on the way back?
+//!
+//! 1. Fields that end at this hop and managed names go first, whatever comes of the request.
+//! 2. Static headers of the upstream go in, then identity, each by replacing: the client can neither add to it nor remove it.
+//! 3. Never less identity than configured: an unknown caller is refused unless forwarding is optional, and so is a caller
+//!    whose facts cannot be encoded or are too large.
+
+use http::request::Parts;
+use http::{Uri, response};
+
+use super::config::ForwardOptions;
+use super::error::{ConfigError, ForwardError};
+use super::hop::Cleaned;
+use super::identity::{Field, Identity};
+use super::overrides::Override;
+use super::set::ForwardSet;
+use super::upstream::Upstream;
+use super::write::Writer;
+
+/// Forwarding to one upstream, checked and ready: a pure function of a request's head and its caller.
+///
+/// Give one to many requests; it holds no state between them.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Forwarding {
+    options: ForwardOptions,
+    set: ForwardSet,
+    action: Action,
+}
+
+/// What is done after the removal.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    Strip,
+    Send(Box<Writer>),
+    /// An override was refused, and there is nothing else to go by.
+    Refuse,
+}
+
+/// How a request was prepared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Identity goes to the upstream.
+    Sent,
+    /// Nobody is known, and forwarding is optional: the request goes on without identity.
+    Anonymous,
+    /// Forwarding is off: only the removal was done.
+    Stripped,
+}
+
+/// How a request was prepared, and what was removed from it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "the answer's head is cleaned by what was done to the request's"]
+pub struct Prepared {
+    outcome: Outcome,
+    cleaned: Cleaned,
+}
+
+impl Prepared {
+    /// What the upstream is told.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// What was removed.
+    #[must_use]
+    pub fn cleaned(&self) -> &Cleaned {
+        &self.cleaned
+    }
+}
+
+impl Forwarding {
+    pub(super) fn new(options: ForwardOptions, set: ForwardSet, action: Action) -> Self {
+        Self { options, set, action }
+    }
+
+    /// Forwarding after a change of one upstream's override, and what is wrong with it if it is refused.
+    ///
+    /// A refused override leaves what was there before it. If nothing was, every request is refused as
+    /// [`ForwardError::Misconfigured`]: the base is never used in its place.
+    pub fn overridden(&self, before: Option<Self>, json: &str) -> (Self, Option<ConfigError>) {
+        let local = Override::from_json(json).and_then(|differences| {
+            self.options.with_override(&differences).and_then(ForwardOptions::build)
+        });
+        match local {
+            Ok(forwarding) => (forwarding, None),
+            Err(error) => {
+                let refusing = || Self { action: Action::Refuse, ..self.clone() };
+                (before.unwrap_or_else(refusing), Some(error))
+            }
+        }
+    }
+
+    /// Removes from a request's head what must not go on, then inserts static headers and identity.
+    ///
+    /// One walk over the names; no allocation if nothing is removed, one for each computed value.
+    ///
+    /// # Errors
+    /// [`ForwardError::IdentityMissing`] if there is no identity and it is required; [`ForwardError::Unencodable`] and
+    /// [`ForwardError::TooLarge`] name the field; [`ForwardError::Misconfigured`] after a refused override. The removal is
+    /// done in any case, nothing is inserted, and the request must not be sent.
+    pub fn prepare_request(
+        &self,
+        head: &mut Parts,
+        identity: Option<&Identity<'_>>,
+    ) -> Result<Prepared, ForwardError> {
+        let cleaned = self.set.clean_request(&mut head.headers);
+        let writer = match &self.action {
+            Action::Strip => return Ok(Prepared { outcome: Outcome::Stripped, cleaned }),
+            Action::Refuse => return Err(ForwardError::Misconfigured),
+            Action::Send(writer) => writer,
+        };
+        if identity.is_none() && self.options.required {
+            return Err(ForwardError::IdentityMissing);
+        }
+        let plan = identity.map(|identity| writer.plan(identity)).transpose()?;
+        for (name, value) in self.options.upstream.statics() {
+            head.headers.insert(name.clone(), value.clone());
+        }
+        if let (Some(identity), Some(plan)) = (identity, plan) {
+            writer.write(plan, identity, &mut head.headers)?;
+        }
+        let outcome = identity.map_or(Outcome::Anonymous, |_| Outcome::Sent);
+        Ok(Prepared { outcome, cleaned })
+    }
+
+    /// Removes from an answer's head what ends at this hop and what looks like our identity.
+    pub fn clean_response(&self, head: &mut response::Parts, request: &Prepared) -> Cleaned {
+        self.set.clean_response(head.status, &mut head.headers, &request.cleaned)
+    }
+
+    /// Whether this field is sent when it is known, so that nobody needs to look for it otherwise.
+    #[must_use]
+    pub fn sends(&self, field: Field) -> bool {
+        matches!(&self.action, Action::Send(writer) if writer.fields.holds(field))
+    }
+
+    /// Whether a request without identity is refused.
+    #[must_use]
+    pub fn needs_identity(&self) -> bool {
+        !matches!(self.action, Action::Strip) && self.options.required
+    }
+
+    /// Whether `uri` may be told who the caller is: its origin is the upstream's.
+    #[must_use]
+    pub fn same_origin(&self, uri: &Uri) -> bool {
+        self.options.upstream.same_origin(uri)
+    }
+
+    /// The upstream.
+    pub fn upstream(&self) -> &Upstream {
+        &self.options.upstream
+    }
+
+    /// The names that are removed, and the rules of removal.
+    pub fn set(&self) -> &ForwardSet {
+        &self.set
+    }
+}

@@ -1,0 +1,249 @@
+//! What exactly goes onto the wire as plain identity headers?
+//!
+//! 1. Encode, then measure, then insert: a refusal has changed nothing.
+//! 2. One value and all of them together have caps. Over one: refuse, or leave out whole lists, longest first, and name them.
+//!    Nothing is ever cut, and nothing but lists is ever left out.
+//! 3. Headers are inserted by replacing, in the order of [`Field`], each exactly once.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::ser::{SerializeMap, Serializer};
+use std::borrow::Cow;
+
+use super::attribute::{Sensitive, Shown};
+use super::encode::{Fault, Form, Identifiers, Padding, attribute, base64, words};
+use super::error::ForwardError;
+use super::identity::{FIELDS, Field, Fields, Identity, Piece};
+
+/// What happens to a caller whose identity is over a cap.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// Scopes, groups, teams and roles are left out whole, longest first, until the rest fits; `<prefix>-Overflow` names them.
+    OmitLists,
+}
+
+/// All that is needed to write one identity.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    pub(super) fields: Fields,
+    pub(super) names: [HeaderName; FIELDS.len()],
+    pub(super) overflow_name: HeaderName,
+    pub(super) mapped: Vec<Mapped>,
+    pub(super) payload: Option<(HeaderName, Padding)>,
+    pub(super) identifiers: Identifiers,
+    pub(super) hidden: Sensitive,
+    pub(super) max_value: usize,
+    pub(super) max_total: usize,
+    pub(super) overflow: Overflow,
+}
+
+/// An attribute and the header that it is sent in.
+#[derive(Clone, Debug)]
+pub(super) struct Mapped {
+    pub(super) source: Box<str>,
+    pub(super) name: HeaderName,
+    pub(super) form: Form,
+}
+
+impl Writer {
+    /// Measures everything, and decides what is left out.
+    pub(super) fn plan(&self, identity: &Identity<'_>) -> Result<Plan, ForwardError> {
+        let mut plan = Plan::of(self, identity)?;
+        while let Err(error) = plan.settle(self, identity) {
+            let longest = plan.longest_list().filter(|_| self.overflow == Overflow::OmitLists);
+            plan.omit(longest.ok_or(error)?);
+        }
+        Ok(plan)
+    }
+
+    /// Puts the identity into `headers`, from which every managed name has been removed.
+    pub(super) fn write(
+        &self,
+        plan: Plan,
+        identity: &Identity<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), ForwardError> {
+        for ((field, len), name) in plan.lens.into_iter().zip(&self.names) {
+            if let (Some(len), Some(piece)) = (len, identity.piece(field)) {
+                let value = piece
+                    .value(len, self.identifiers)
+                    .map_err(|fault| refused(fault, label(field)))?;
+                headers.insert(name.clone(), value);
+            }
+        }
+        for (name, value) in plan.mapped.into_iter().chain(plan.last) {
+            headers.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// An identity that was measured as one JSON object, without the fields that were left out.
+    pub(super) fn json(
+        &self,
+        identity: &Identity<'_>,
+        omitted: &[Field],
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let mut out = Vec::new();
+        let mut object = serde_json::Serializer::new(&mut out);
+        let mut object = object.serialize_map(None)?;
+        for (field, _, _, member) in FIELDS {
+            let sent = self.fields.holds(field) && !omitted.contains(&field);
+            match identity.piece(field).filter(|_| sent) {
+                None | Some(Piece::Text("")) => {}
+                Some(Piece::Word(text)) => object.serialize_entry(member, text)?,
+                Some(Piece::Identifier(text) | Piece::Text(text)) => {
+                    object.serialize_entry(member, text)?
+                }
+                Some(Piece::Flag(flag)) => object.serialize_entry(member, &flag)?,
+                Some(Piece::List(items) | Piece::Chain(items)) => {
+                    object.serialize_entry(member, items)?
+                }
+            }
+        }
+        let attributes: Vec<_> = self.shown(identity).collect();
+        if !attributes.is_empty() {
+            object.serialize_entry("attributes", &Members(&attributes))?;
+        }
+        SerializeMap::end(object)?;
+        Ok(out)
+    }
+
+    /// The mapped attributes that are known and may be shown.
+    fn shown<'i>(
+        &'i self,
+        identity: &'i Identity<'_>,
+    ) -> impl Iterator<Item = (&'i str, Shown<'i>)> {
+        let open = self.mapped.iter().filter(|mapped| !self.hidden.covers(&mapped.source));
+        open.filter_map(|mapped| {
+            let attribute = identity.attribute(&mapped.source)?;
+            Some((&*mapped.source, Shown { attribute, hidden: &self.hidden }))
+        })
+    }
+}
+
+/// What is about to be written: lengths of the fields, values of the rest.
+pub(super) struct Plan {
+    lens: [(Field, Option<usize>); FIELDS.len()],
+    omitted: Vec<Field>,
+    mapped: Vec<(HeaderName, HeaderValue)>,
+    last: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Plan {
+    fn of(writer: &Writer, identity: &Identity<'_>) -> Result<Self, ForwardError> {
+        let mut lens = FIELDS.map(|(field, ..)| (field, None));
+        for (field, len) in &mut lens {
+            if let Some(piece) = identity.piece(*field).filter(|_| writer.fields.holds(*field)) {
+                *len = piece
+                    .measure(writer.identifiers)
+                    .map_err(|fault| refused(fault, label(*field)))?;
+            }
+        }
+        let mut mapped = Vec::new();
+        for Mapped { source, name, form } in &writer.mapped {
+            let known = identity.attribute(source).filter(|_| !writer.hidden.covers(source));
+            let value = known.map(|known| attribute(known, *form, &writer.hidden)).transpose();
+            if let Some(value) =
+                value.map_err(|fault| refused(fault, source.to_string()))?.flatten()
+            {
+                fits(value.len(), writer, || source.to_string().into())?;
+                mapped.push((name.clone(), value));
+            }
+        }
+        Ok(Self { lens, omitted: Vec::new(), mapped, last: Vec::new() })
+    }
+
+    /// Makes what depends on the omissions, and looks whether all of it fits.
+    fn settle(&mut self, writer: &Writer, identity: &Identity<'_>) -> Result<(), ForwardError> {
+        let mut total = 0;
+        for ((field, len), name) in self.lens.iter().zip(&writer.names) {
+            if let Some(len) = *len {
+                fits(len, writer, || label(*field).into())?;
+                total += cost(name, len);
+            }
+        }
+        self.last.clear();
+        if let Some((name, padding)) = &writer.payload {
+            let json =
+                writer.json(identity, &self.omitted).map_err(|_not_written| Fault::Unencodable);
+            let value = json.and_then(|json| base64(&json, *padding));
+            let mut value = value.map_err(|fault| refused(fault, PAYLOAD))?;
+            value.set_sensitive(true);
+            fits(value.len(), writer, || PAYLOAD.into())?;
+            self.last.push((name.clone(), value));
+        }
+        if !self.omitted.is_empty() {
+            let mut omitted = self.omitted.clone();
+            omitted.sort_unstable();
+            let value =
+                words(omitted.into_iter().map(label)).map_err(|fault| refused(fault, OVERFLOW))?;
+            self.last.push((writer.overflow_name.clone(), value));
+        }
+        total += self
+            .mapped
+            .iter()
+            .chain(&self.last)
+            .map(|(name, value)| cost(name, value.len()))
+            .sum::<usize>();
+        if total > writer.max_total { Err(refused(Fault::TooLarge, ALL)) } else { Ok(()) }
+    }
+
+    /// The longest list that is still in; of equals the first.
+    fn longest_list(&self) -> Option<Field> {
+        let lists = [Field::Roles, Field::Teams, Field::Groups, Field::Scopes]; // `max_by_key` takes the last of equals
+        let lens = lists.into_iter().filter_map(|list| {
+            let (field, len) = self.lens.iter().find(|(field, _)| *field == list)?;
+            Some((*field, (*len)?))
+        });
+        lens.max_by_key(|&(_, len)| len).map(|(field, _)| field)
+    }
+
+    fn omit(&mut self, list: Field) {
+        self.omitted.push(list);
+        for (field, len) in &mut self.lens {
+            if *field == list {
+                *len = None;
+            }
+        }
+    }
+}
+
+/// Named values as a JSON object, in order.
+struct Members<'a>(&'a [(&'a str, Shown<'a>)]);
+
+impl serde::Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, shown)| (name, shown)))
+    }
+}
+
+const PAYLOAD: &str = "payload";
+const OVERFLOW: &str = "overflow";
+const ALL: &str = "identity";
+
+fn fits(
+    len: usize,
+    writer: &Writer,
+    field: impl FnOnce() -> Cow<'static, str>,
+) -> Result<(), ForwardError> {
+    if len > writer.max_value { Err(refused(Fault::TooLarge, field())) } else { Ok(()) }
+}
+
+fn cost(name: &HeaderName, len: usize) -> usize {
+    name.as_str().len() + len + 4 // `: ` and the end of the line
+}
+
+fn label(field: Field) -> &'static str {
+    FIELDS.iter().find(|(known, ..)| *known == field).map_or("", |(_, word, ..)| word)
+}
+
+fn refused(fault: Fault, field: impl Into<Cow<'static, str>>) -> ForwardError {
+    let field = field.into();
+    match fault {
+        Fault::Unencodable => ForwardError::Unencodable { field },
+        Fault::TooLarge => ForwardError::TooLarge { field },
+    }
+}
