@@ -4,6 +4,9 @@
 
 pub mod audit;
 pub mod authenticator;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 mod breaker;
 mod cache;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! The settings of an authenticator, each checked before anything is built.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
+use http::header::HeaderName;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::context::Realm;
 use crate::rejection::{AnswerError, Answers, Settings};
 use crate::store::{TokenLedger, TokenRecord, TokenStore};
+use crate::token::credential::may_hold_token;
 use crate::token::{Digest, TokenKinds};
 
 /// Collects the settings of an [`Authenticator`].
@@ -238,8 +239,7 @@ impl AuthenticatorBuilder {
     /// [`BuildError`] names the first setting that is out of range.
     pub fn build(self) -> Result<Authenticator, BuildError> {
         self.check_ranges()?;
-        let taken = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
-        if self.credential_header.as_ref().is_some_and(|name| taken.contains(name)) {
+        if self.credential_header.as_ref().is_some_and(|name| !may_hold_token(name)) {
             return Err(BuildError::BadCredentialHeader);
         }
         let answers = Arc::new(Answers::new(self.answers)?);

@@ -60,9 +60,9 @@ impl<K: Clone + Eq + Hash, V: Clone, N: Clone> Flights<K, V, N> {
         let full = running.flights.len() >= self.most;
         let number = running.next;
         match running.flights.entry(key.clone()) {
-            Entry::Occupied(flight) => return Joined::Follower(flight.get().1.clone()),
-            Entry::Vacant(_) if full => return Joined::Full,
-            Entry::Vacant(_) if !may_ask() => return Joined::Closed,
+            Entry::Occupied(flight) => Joined::Follower(flight.get().1.clone()),
+            Entry::Vacant(_) if full => Joined::Full,
+            Entry::Vacant(_) if !may_ask() => Joined::Closed,
             Entry::Vacant(place) => {
                 let (tell, hear) = watch::channel(None);
                 let waiting = Waiting(hear);

@@ -23,7 +23,7 @@ use crate::subject::{Subject, SubjectKey};
 
 /// What every step of one authenticator shares: how refusals read, and where events go.
 #[derive(Clone, Debug)]
-pub(crate) struct Realm {
+pub struct Realm {
     pub(crate) answers: Arc<Answers>,
     pub(crate) audit: Audit,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::context::Realm;
-use crate::gate::{Attempt, Checks, Passage, Progress, Step, ask_step, attempt_step};
+use crate::gate::{Attempt, Checks, Later, Passage, Progress, Step, ask_step, attempt_step};
 use crate::rejection::Rejection;
 
 /// First `A`, then `B`.
@@ -19,6 +19,11 @@ impl<A: Checks, B: Step> Checks for Then<A, B> {
 
     fn realm(&self) -> Option<&Arc<Realm>> {
         self.first.realm().or_else(|| self.then.realm())
+    }
+
+    fn prepare_for(&mut self, later: &Later<'_>) {
+        self.first.prepare_for(later);
+        self.then.prepare_for(later);
     }
 
     fn attempt(&self, passage: &mut Passage<'_>) -> Progress {

@@ -32,10 +32,14 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 use crate::clock::Moment;
-use crate::context::{AuthContext, Realm};
+#[doc(hidden)]
+pub use crate::context::Realm;
+
+use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::gate::refuse::{allowed, settle};
 use crate::rejection::{Rejection, StepName};
+use crate::scope::RequiredScopes;
 
 /// One check. Sealed: the layers of this crate are its implementations.
 pub trait Step: Clone + Send + Sync + 'static {
@@ -54,6 +58,12 @@ pub trait Step: Clone + Send + Sync + 'static {
         None
     }
 
+    /// Hears of a step that comes later in the same stack.
+    #[doc(hidden)]
+    fn prepare_for(&mut self, later: &Later<'_>) {
+        let _ = later;
+    }
+
     /// Decides from what is known: never waits, allocates nothing on the pass path.
     #[doc(hidden)]
     fn attempt(&self, passage: &mut Passage<'_>) -> Attempt;
@@ -64,6 +74,16 @@ pub trait Step: Clone + Send + Sync + 'static {
         &self,
         passage: &mut Passage<'_>,
     ) -> impl Future<Output = Result<Evidence, Rejection>> + Send;
+}
+
+/// A later step of the same stack that changes what an earlier one says.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "sealed, and each step picks what concerns it")]
+pub enum Later<'a> {
+    /// These scopes are required: the challenge of a request without a credential names them.
+    Scopes(&'a RequiredScopes),
+    /// A membership check speaks for unknown and disabled apps.
+    Membership,
 }
 
 /// What a step made of a request without waiting.
@@ -96,6 +116,9 @@ pub trait Checks: Clone + Send + Sync + 'static {
 
     #[doc(hidden)]
     fn realm(&self) -> Option<&Arc<Realm>>;
+
+    #[doc(hidden)]
+    fn prepare_for(&mut self, later: &Later<'_>);
 
     /// Runs every check that can decide at once.
     #[doc(hidden)]
@@ -295,6 +318,10 @@ impl<T: Step> Checks for T {
 
     fn realm(&self) -> Option<&Arc<Realm>> {
         Step::realm(self)
+    }
+
+    fn prepare_for(&mut self, later: &Later<'_>) {
+        Step::prepare_for(self, later);
     }
 
     fn attempt(&self, passage: &mut Passage<'_>) -> Progress {

@@ -45,10 +45,8 @@ impl Challenge<'_> {
 
 /// RFC 6750 §3: 0x20-0x21, 0x23-0x5B, 0x5D-0x7E; any other character becomes `?`.
 fn plain(c: char) -> u8 {
-    match u8::try_from(u32::from(c)) {
-        Ok(byte @ (0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E)) => byte,
-        _ => b'?',
-    }
+    let allowed = |byte: &u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+    u8::try_from(u32::from(c)).ok().filter(allowed).unwrap_or(b'?')
 }
 
 #[cfg(test)]

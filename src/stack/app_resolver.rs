@@ -12,7 +12,7 @@ use crate::authenticator::Authenticator;
 use crate::cache::{Change, Facts, Known, Question};
 use crate::context::{AuthContext, ResolvedApp};
 use crate::evidence::Evidence;
-use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::gate::{Attempt, Later, Passage, Step, step_layer};
 use crate::id::{AppId, WorkspaceId};
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 use crate::stack::finder::Finder;
@@ -66,12 +66,6 @@ impl AppResolver {
         self
     }
 
-    /// Leaves unknown and disabled apps to the membership check behind it.
-    pub(crate) fn speaks_after_membership(mut self) -> Self {
-        self.disabled = Disabled::LeaveToMembership;
-        self
-    }
-
     fn id(&self, passage: &Passage<'_>) -> Result<AppId, Rejection> {
         let unknown = || Rejection::new(RejectionKind::NotFound, Reason::BadId);
         self.find.app(passage.head).ok_or_else(unknown)
@@ -117,6 +111,13 @@ step_layer!(AppResolver);
 impl Step for AppResolver {
     const NAME: StepName = StepName::App;
     const NEEDS: &'static [Evidence] = &[Evidence::AUTHENTICATED.and(Evidence::ANONYMOUS)];
+
+    fn prepare_for(&mut self, later: &Later<'_>) {
+        match later {
+            Later::Membership => self.disabled = Disabled::LeaveToMembership,
+            Later::Scopes(_) => {}
+        }
+    }
 
     fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
         let id = match self.id(passage) {

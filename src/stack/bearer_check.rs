@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::authenticator::{Authenticator, Sight};
 use crate::context::{AuthContext, Realm, TokenFacts};
 use crate::evidence::Evidence;
-use crate::gate::{Attempt, Passage, Step, Vary, step_layer};
+use crate::gate::{Attempt, Later, Passage, Step, Vary, step_layer};
 use crate::rejection::{Rejection, StepName};
 use crate::scope::{RequiredScopes, ScopeError};
 use crate::token::credential::{CredentialError, read};
@@ -110,21 +110,20 @@ impl BearerCheck {
     ///
     /// [`ScopeError`] for an empty set or a name outside the scope grammar.
     pub fn challenge_scope<N: AsRef<str>>(
-        self,
+        mut self,
         scopes: impl IntoIterator<Item = N>,
     ) -> Result<Self, ScopeError> {
-        let scopes = RequiredScopes::all(scopes)?;
-        Ok(self.with_scope_hint(&scopes))
+        self.hint(&RequiredScopes::all(scopes)?);
+        Ok(self)
     }
 
-    /// The stack's own required scopes are the hint, unless one was given.
-    pub(crate) fn with_scope_hint(mut self, scopes: &RequiredScopes) -> Self {
+    /// The first hint stands: one given by hand before the stack's own required scopes.
+    fn hint(&mut self, scopes: &RequiredScopes) {
         if !self.realm.answers.has_scope_hint() {
             let answers = self.realm.answers.with_scope_hint(scopes.challenge_scopes().to_owned());
             self.realm =
                 Arc::new(Realm { answers: Arc::new(answers), audit: self.realm.audit.clone() });
         }
-        self
     }
 
     fn with_vary(mut self) -> Self {
@@ -195,12 +194,19 @@ impl Step for BearerCheck {
         Some(&self.realm)
     }
 
+    fn prepare_for(&mut self, later: &Later<'_>) {
+        match later {
+            Later::Scopes(required) => self.hint(required),
+            Later::Membership => {}
+        }
+    }
+
     fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
         passage.notes.vary.clone_from(&self.vary);
-        if let Some(context) = passage.context.as_ref() {
-            if context.authenticator == self.auth.number() {
-                return self.reuse(context).into();
-            }
+        if let Some(context) = passage.context.as_ref()
+            && context.authenticator == self.auth.number()
+        {
+            return self.reuse(context).into();
         }
         match self.sight(passage) {
             Ok(Some(Sight::Known(facts))) => {

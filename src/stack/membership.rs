@@ -47,6 +47,11 @@ pub struct WorkspaceMembershipCheck {
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct MembershipOrExternal(WorkspaceMembershipCheck);
 
+/// A [`WorkspaceMembershipCheck`] about the workspace that the request itself names.
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct MembershipInRequest(WorkspaceMembershipCheck);
+
 type Key = (AccountId, WorkspaceId);
 
 /// Where the workspace is found.
@@ -77,15 +82,6 @@ enum Standing {
 impl WorkspaceMembershipCheck {
     /// Judges the workspace of the resolved app; hides the app from strangers.
     pub fn new(auth: &Authenticator, members: impl MembershipStore) -> Self {
-        Self::at(auth, Place::App, members)
-    }
-
-    /// Judges the workspace that the request itself names, for routes such as `/workspaces/{workspace}/…`.
-    pub fn in_request(auth: &Authenticator, find: Finder, members: impl MembershipStore) -> Self {
-        Self::at(auth, Place::Request(find), members)
-    }
-
-    fn at(auth: &Authenticator, place: Place, members: impl MembershipStore) -> Self {
         let concerns =
             |change: &Change, (account, workspace): &Key, _: Option<&Membership>| match change {
                 Change::Member(of, who) => who == account && of == workspace,
@@ -98,7 +94,20 @@ impl WorkspaceMembershipCheck {
             store.membership(&account, &workspace).await
         });
         let members = auth.facts("member", concerns);
-        Self { members, ask, place, strangers: Strangers::Hide, externals: Externals::Refuse }
+        let (strangers, externals) = (Strangers::Hide, Externals::Refuse);
+        Self { members, ask, place: Place::App, strangers, externals }
+    }
+
+    /// Judges the workspace that the request itself names, for routes such as `/workspaces/{workspace}/…`.
+    ///
+    /// Shares this check's cache. External subjects are never exempt there.
+    pub fn in_request(&self, find: Finder) -> MembershipInRequest {
+        let check = self.clone();
+        MembershipInRequest(Self {
+            place: Place::Request(find),
+            externals: Externals::Refuse,
+            ..check
+        })
     }
 
     /// Answers strangers 403, so they learn that the app exists. An unknown app stays 404.
@@ -113,11 +122,6 @@ impl WorkspaceMembershipCheck {
     pub fn exempt_external(mut self) -> MembershipOrExternal {
         self.externals = Externals::Exempt;
         MembershipOrExternal(self)
-    }
-
-    /// Is the workspace the request's own rather than an app's?
-    pub(crate) fn finds_by_itself(&self) -> bool {
-        matches!(self.place, Place::Request(_))
     }
 
     fn attempt_at(&self, passage: &mut Passage<'_>) -> Result<Attempt, Rejection> {
@@ -187,7 +191,7 @@ impl WorkspaceMembershipCheck {
                 return Err(self.stranger(context, Reason::NoMembership));
             }
         };
-        if self.finds_by_itself() {
+        if matches!(self.place, Place::Request(_)) {
             context.workspace = Some(place);
         }
         Ok(standing)
@@ -256,6 +260,7 @@ fn belongs(row: Option<&Membership>, serial: u64) -> Result<(), Reason> {
 
 step_layer!(WorkspaceMembershipCheck);
 step_layer!(MembershipOrExternal);
+step_layer!(MembershipInRequest);
 
 impl Step for WorkspaceMembershipCheck {
     const NAME: StepName = StepName::Membership;
@@ -271,6 +276,19 @@ impl Step for WorkspaceMembershipCheck {
 }
 
 impl Step for MembershipOrExternal {
+    const NAME: StepName = StepName::Membership;
+    const NEEDS: &'static [Evidence] = WorkspaceMembershipCheck::NEEDS;
+
+    fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
+        self.0.attempt(passage)
+    }
+
+    async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
+        self.0.ask_at(passage).await
+    }
+}
+
+impl Step for MembershipInRequest {
     const NAME: StepName = StepName::Membership;
     const NEEDS: &'static [Evidence] = WorkspaceMembershipCheck::NEEDS;
 
