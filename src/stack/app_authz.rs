@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authenticator::Authenticator;
-use crate::cache::{Change, Facts, Known, Question, Source};
+use crate::cache::{Change, Facts, Known, Question, Source, Trouble};
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::gate::{Attempt, Passage, Step, step_layer};
@@ -64,10 +64,21 @@ pub trait AppPolicy: Send + Sync + 'static {
         membership: Option<&Membership>,
     ) -> impl Future<Output = Result<Decision, Self::Error>> + Send;
 
+    /// Whether its answers come through a cache of this crate, whose loads have a deadline of their own.
+    #[doc(hidden)]
+    const LOADS: bool = false;
+
     /// The reason that the audit is told when this policy denies.
     #[doc(hidden)]
     fn reason(&self) -> Reason {
         Reason::PolicyDenied
+    }
+
+    /// The reason that the audit is told when this policy cannot say.
+    #[doc(hidden)]
+    fn trouble(error: &Self::Error) -> Reason {
+        let _ = error;
+        Reason::StoreError
     }
 }
 
@@ -144,7 +155,7 @@ impl Step for AppAuthz {
         for policy in &self.policies {
             let decision = match policy.decide_now(context, app) {
                 Some(decision) => decision,
-                None => self.wait_for(policy.decide(context, app)).await?,
+                None => policy.decide(context, app, self.deadline).await?,
             };
             verdict(decision, policy.reason())?;
         }
@@ -152,18 +163,13 @@ impl Step for AppAuthz {
     }
 }
 
-impl AppAuthz {
-    async fn wait_for(&self, decision: Deciding<'_>) -> Result<Decision, Rejection> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            tracing::error!("a policy must wait off a tokio runtime; run the service on one");
-            return Err(Rejection::undecidable(Reason::StoreError, None));
-        }
-        match tokio::time::timeout(self.deadline, decision).await {
-            Ok(Ok(decision)) => Ok(decision),
-            Ok(Err(source)) => Err(Rejection::undecidable(Reason::StoreError, Some(source))),
-            Err(_over) => Err(Rejection::undecidable(Reason::Deadline, None)),
-        }
+/// Waits for a policy of the service's own, but not for ever.
+async fn in_time<T>(work: impl Future<Output = T>, deadline: Duration) -> Result<T, Trouble> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        tracing::error!("a policy must wait off a tokio runtime; run the service on one");
+        return Err(Trouble::of(Reason::StoreError));
     }
+    tokio::time::timeout(deadline, work).await.or(Err(Trouble::of(Reason::Deadline)))
 }
 
 fn subject_matter<'p>(
@@ -224,6 +230,8 @@ impl AccessModes {
 impl AppPolicy for AccessModes {
     type Error = AccessModesError;
 
+    const LOADS: bool = true;
+
     fn decide_now(
         &self,
         context: &AuthContext,
@@ -257,12 +265,16 @@ impl AppPolicy for AccessModes {
         match self.permits.load(key, self.auth.read_clock(), load).await {
             Ok(Ok(())) => Ok(Decision::Allow),
             Ok(Err(())) => Ok(Decision::NotPermitted),
-            Err(trouble) => Err(AccessModesError { source: trouble.source }),
+            Err(Trouble { reason, source }) => Err(AccessModesError { reason, source }),
         }
     }
 
     fn reason(&self) -> Reason {
         Reason::AccessMode
+    }
+
+    fn trouble(error: &AccessModesError) -> Reason {
+        error.reason
     }
 }
 
@@ -270,26 +282,44 @@ impl AppPolicy for AccessModes {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the store did not say who was picked for the app")]
 pub struct AccessModesError {
+    reason: Reason,
     source: Option<Source>,
 }
 
 /// An [`AppPolicy`] with its types erased.
 trait Policy: Send + Sync {
     fn decide_now(&self, context: &AuthContext, app: &AppRecord) -> Option<Decision>;
-    fn decide<'a>(&'a self, context: &'a AuthContext, app: &'a AppRecord) -> Deciding<'a>;
+    fn decide<'a>(
+        &'a self,
+        context: &'a AuthContext,
+        app: &'a AppRecord,
+        deadline: Duration,
+    ) -> Deciding<'a>;
     fn reason(&self) -> Reason;
 }
 
-type Deciding<'a> = Pin<Box<dyn Future<Output = Result<Decision, Source>> + Send + 'a>>;
+type Deciding<'a> = Pin<Box<dyn Future<Output = Result<Decision, Trouble>> + Send + 'a>>;
 
 impl<P: AppPolicy> Policy for P {
     fn decide_now(&self, context: &AuthContext, app: &AppRecord) -> Option<Decision> {
         AppPolicy::decide_now(self, context, app, context.membership())
     }
 
-    fn decide<'a>(&'a self, context: &'a AuthContext, app: &'a AppRecord) -> Deciding<'a> {
+    fn decide<'a>(
+        &'a self,
+        context: &'a AuthContext,
+        app: &'a AppRecord,
+        deadline: Duration,
+    ) -> Deciding<'a> {
         let decision = AppPolicy::decide(self, context, app, context.membership());
-        Box::pin(async move { decision.await.map_err(|error| Arc::new(error) as Source) })
+        Box::pin(async move {
+            let decision =
+                if P::LOADS { decision.await } else { in_time(decision, deadline).await? };
+            decision.map_err(|error| {
+                let reason = P::trouble(&error);
+                Trouble { reason, source: Some(Arc::new(error)) }
+            })
+        })
     }
 
     fn reason(&self) -> Reason {
