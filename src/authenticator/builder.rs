@@ -249,8 +249,7 @@ impl AuthenticatorBuilder {
             find: self.find,
             ledger: self.ledger,
             clock: self.clock,
-            realm: Arc::new(Realm { answers, audit }),
-            credential_header: self.credential_header,
+            realm: Arc::new(Realm { answers, audit, credential_header: self.credential_header }),
             tokens: self.tokens,
             facts: self.facts,
         }))

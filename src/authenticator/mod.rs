@@ -64,7 +64,6 @@ pub(crate) struct Setup {
     ledger: Option<Arc<dyn Ledger>>,
     clock: Arc<dyn Clock>,
     realm: Arc<Realm>,
-    credential_header: Option<HeaderName>,
     tokens: CacheSettings,
     facts: CacheSettings,
 }
@@ -76,7 +75,6 @@ struct Shared {
     ledger: Option<Arc<dyn Ledger>>,
     clock: Arc<dyn Clock>,
     realm: Arc<Realm>,
-    credential_header: Option<HeaderName>,
     tokens: Facts<Digest, Arc<TokenFacts>, Reason>,
     fact_settings: CacheSettings,
     listeners: Mutex<Vec<Weak<dyn Forgets>>>,
@@ -114,7 +112,6 @@ impl Authenticator {
             ledger: setup.ledger,
             clock: setup.clock,
             realm: setup.realm,
-            credential_header: setup.credential_header,
             tokens,
             fact_settings: setup.facts,
             listeners,
@@ -249,7 +246,7 @@ impl Authenticator {
     }
 
     pub(crate) fn credential_header(&self) -> Option<&HeaderName> {
-        self.shared.credential_header.as_ref()
+        self.shared.realm.credential_header.as_ref()
     }
 
     pub(crate) fn ledger(&self) -> Option<&Arc<dyn Ledger>> {

@@ -9,6 +9,7 @@ mod facts;
 pub(crate) use self::facts::{LimitIds, TokenFacts};
 
 use http::Extensions;
+use http::header::HeaderName;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ use crate::subject::{Subject, SubjectKey};
 pub struct Realm {
     pub(crate) answers: Arc<Answers>,
     pub(crate) audit: Audit,
+    /// One more header that a token may come in.
+    pub(crate) credential_header: Option<HeaderName>,
 }
 
 /// What is known about the caller of one request.

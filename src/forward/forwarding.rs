@@ -6,7 +6,7 @@
 //!    whose facts cannot be encoded or are too large.
 
 use http::request::Parts;
-use http::{Uri, response};
+use http::{HeaderName, Uri, response};
 
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
@@ -93,6 +93,12 @@ impl Forwarding {
         }
     }
 
+    /// Treats one more field of requests as the client's credential: the header that tokens are read from beside
+    /// `Authorization`.
+    pub fn credential_header(self, name: &HeaderName) -> Self {
+        Self { set: self.set.with_credential(name), ..self }
+    }
+
     /// Removes from a request's head what must not go on, then inserts static headers and identity.
     ///
     /// One walk over the names; no allocation if nothing is removed, one for each computed value.
@@ -140,7 +146,13 @@ impl Forwarding {
     /// Whether a request without identity is refused.
     #[must_use]
     pub fn needs_identity(&self) -> bool {
-        !matches!(self.action, Action::Strip) && self.options.required
+        !self.is_off() && self.options.required
+    }
+
+    /// Whether nothing is ever sent: only the removal is done, for whoever calls.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        matches!(self.action, Action::Strip)
     }
 
     /// Whether `uri` may be told who the caller is: its origin is the upstream's.

@@ -4,11 +4,11 @@
 //! 2. An unknown list and an empty one stay different. Neither makes a header, but JSON tells them apart.
 //! 3. [`Field`] is the closed list of what can be sent, in the order in which it is sent.
 
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
 
 use super::attribute::Attribute;
+use crate::key::{hash_parts, to_hex};
 
 /// A fact about the caller that can be sent. The order of the variants is the order on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -143,8 +143,8 @@ impl<'a> Identity<'a> {
     /// A subject of an identity provider, who is sent as a digest of both: neither says anything without the other.
     pub fn external(issuer: impl Into<Cow<'a, str>>, subject: &str) -> Self {
         let issuer = issuer.into();
-        let id = external_id(&issuer, subject);
-        Self::of(Subject::External, id.into()).with_issuer(issuer)
+        let id = hash_parts("subject", &[issuer.as_bytes(), subject.as_bytes()]);
+        Self::of(Subject::External, to_hex(&id).into()).with_issuer(issuer)
     }
 
     /// An external subject whose 64 hex digits are known already.
@@ -367,20 +367,6 @@ fn list_slot(field: Field) -> Option<usize> {
         Field::Workspace | Field::Role | Field::App | Field::Client => None,
         Field::AuthMethod | Field::ServiceAccount => None,
     }
-}
-
-/// Hex of SHA-256 over `subject`, issuer and subject, each after its length as 8 bytes: no two pairs share a text.
-fn external_id(issuer: &str, subject: &str) -> String {
-    let mut sha = Sha256::new();
-    for part in ["subject", issuer, subject] {
-        sha.update((part.len() as u64).to_be_bytes());
-        sha.update(part);
-    }
-    sha.finalize().iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 0xF)]).collect()
-}
-
-fn hex(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 #[cfg(test)]

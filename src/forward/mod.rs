@@ -8,6 +8,7 @@
 //!
 //! Follows RFC 9110 §5.6, §6.5 and §7.6 for fields that end at a hop.
 
+mod answer;
 mod attribute;
 mod config;
 mod encode;
@@ -25,6 +26,7 @@ mod tests;
 mod upstream;
 mod write;
 
+pub(crate) use answer::{AnswerCleaner, Challenge};
 pub use attribute::Attribute;
 pub use config::ForwardOptions;
 pub use encode::Padding;

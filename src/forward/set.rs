@@ -7,7 +7,7 @@
 //! 3. What weakens or widens the removal (`trust_proxy_headers`, `dangerously_keep`, `also_strip`) belongs to one value
 //!    and its later clones, not to the process.
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
@@ -124,9 +124,7 @@ impl ForwardSet {
     /// # Errors
     /// [`ConfigError::NameShape`] for what is no field name.
     pub fn credential_header(self, name: &str) -> Result<Self, ConfigError> {
-        let name = field_name("credential_header", name)?;
-        let pattern = Pattern::exact(name.as_str());
-        Ok(self.with_rules(|rules| rules.extra.insert(pattern, Group::Credential)))
+        Ok(self.with_credential(&field_name("credential_header", name)?))
     }
 
     /// Lets a client switch to these protocols, e.g. `websocket` (RFC 9110 §7.8); nothing else is ever upgraded.
@@ -181,6 +179,12 @@ impl ForwardSet {
     pub(super) fn with_static_names<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Self {
         let more = names.into_iter().map(Pattern::exact).collect();
         self.clone().with_rules(|rules| rules.strip(more))
+    }
+
+    /// This set, with one more field that holds the client's credential.
+    pub(super) fn with_credential(self, name: &HeaderName) -> Self {
+        let pattern = Pattern::exact(name.as_str());
+        self.with_rules(|rules| rules.extra.insert(pattern, Group::Credential))
     }
 
     /// Why a request's field of this name is removed, if it is.

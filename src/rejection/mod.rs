@@ -97,6 +97,12 @@ impl Rejection {
         Self { source, ..Self::new(RejectionKind::Undecidable, reason) }
     }
 
+    /// This refusal, with what the logs are told of it.
+    #[must_use]
+    pub(crate) fn caused_by(self, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
+    }
+
     pub(crate) fn insufficient_scope(required: Arc<RequiredScopes>) -> Self {
         let rejection = Self::new(RejectionKind::InsufficientScope, Reason::MissingScope);
         Self { payload: Payload::Scopes(required), ..rejection }

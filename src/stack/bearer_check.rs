@@ -121,8 +121,8 @@ impl BearerCheck {
     fn hint(&mut self, scopes: &RequiredScopes) {
         if !self.realm.answers.has_scope_hint() {
             let answers = self.realm.answers.with_scope_hint(scopes.challenge_scopes().to_owned());
-            self.realm =
-                Arc::new(Realm { answers: Arc::new(answers), audit: self.realm.audit.clone() });
+            let realm = Realm { answers: Arc::new(answers), ..Realm::clone(&self.realm) };
+            self.realm = Arc::new(realm);
         }
     }
 

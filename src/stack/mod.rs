@@ -16,19 +16,23 @@ mod app_resolver;
 mod bearer_check;
 mod caller_mount;
 mod finder;
+mod identity_forward;
 mod membership;
 pub mod place;
 mod render;
 mod scope_check;
+mod strip_identity;
 
 pub use app_authz::{AccessModes, AccessModesError, AppAuthz, AppPolicy, Decision};
 pub use app_resolver::AppResolver;
 pub use bearer_check::{AcceptError, BearerCheck};
 pub use caller_mount::CallerMount;
 pub use finder::{Finder, TemplateError, host};
+pub use identity_forward::{ClientForward, IdentityForward};
 pub use membership::{MembershipInRequest, MembershipOrExternal, WorkspaceMembershipCheck};
 pub use render::RenderRejections;
 pub use scope_check::ScopeCheck;
+pub use strip_identity::StripIdentity;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -38,8 +42,8 @@ use crate::gate::{Checks, Gate, Later, Then, WithBody, WithoutBody};
 use crate::scope::ScopeError;
 use crate::stack::place::{
     AfterApp, AfterMembership, AppKnown, Authenticated, Authorized, BeforeApp, BeforeCaller,
-    BeforeScopes, BeforeWorkspace, Complete, Member, MemberInRequest, MemberOrExternal, Mounted,
-    Scoped,
+    BeforeForward, BeforeScopes, BeforeWorkspace, Complete, Forwarded, Member, MemberInRequest,
+    MemberOrExternal, Mounted, Scoped,
 };
 
 /// The checks of a group of routes, in their one right order, as a single layer.
@@ -167,6 +171,24 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
         At: BeforeCaller,
     {
         self.then(mount)
+    }
+
+    /// Forwards the caller's identity to the service behind, as the last step.
+    ///
+    /// The authenticator's credential header is stripped like `Authorization`.
+    pub fn forward_identity(
+        self,
+        forward: IdentityForward,
+    ) -> BearerStack<Then<C, IdentityForward>, Forwarded, M>
+    where
+        At: BeforeForward,
+    {
+        let named = self.checks.realm().and_then(|realm| realm.credential_header.clone());
+        let forward = match named {
+            Some(name) => forward.credential_header(&name),
+            None => forward,
+        };
+        self.then(forward)
     }
 
     /// Gives refusals an empty body, for body types that are `Default` but not `From<Bytes>`.

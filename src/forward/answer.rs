@@ -1,0 +1,66 @@
+//! What of an upstream's answer stays here?
+//!
+//! 1. Fields that end at this hop, and whatever looks like our identity or is an id of our own hop (RFC 9110 §7.6.1).
+//! 2. In front of clients, the challenge of a 401 or 403: it would send them to somebody else's login. A refusal that one
+//!    of this crate's layers made keeps its own.
+//! 3. One value serves every request that upgrades nothing: a request costs a reference count.
+
+use http::header::{HeaderName, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+
+use super::hop::Cleaned;
+use super::set::ForwardSet;
+use crate::gate::{After, Notes};
+use crate::rejection::Rejection;
+
+/// Cleans the answers of one upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct AnswerCleaner {
+    usual: Arc<Cleaning>,
+}
+
+/// What becomes of an upstream's own challenge.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Challenge {
+    /// Whoever called the upstream is told.
+    Relayed,
+    /// The client would take it for ours.
+    Dropped,
+}
+
+impl AnswerCleaner {
+    pub(crate) fn new(set: &ForwardSet, challenge: Challenge) -> Self {
+        let set = set.clone();
+        Self { usual: Arc::new(Cleaning { set, request: Cleaned::default(), challenge }) }
+    }
+
+    /// Has the answer to a request cleaned, by what was done to the request.
+    pub(crate) fn note(&self, notes: &mut Notes, request: &Cleaned) {
+        notes.after = Some(if request.upgrades() {
+            Arc::new(Cleaning { request: *request, ..Cleaning::clone(&self.usual) })
+        } else {
+            Arc::clone(&self.usual) as Arc<dyn After>
+        });
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Cleaning {
+    set: ForwardSet,
+    request: Cleaned,
+    challenge: Challenge,
+}
+
+impl After for Cleaning {
+    fn apply(&self, status: StatusCode, headers: &mut HeaderMap, refusal: Option<&Rejection>) {
+        let _counts = self.set.clean_response(status, headers, &self.request);
+        let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if denied && refusal.is_none() && self.challenge == Challenge::Dropped {
+            headers.remove(WWW_AUTHENTICATE);
+            headers.remove(AUTHENTICATION_INFO);
+        }
+    }
+}
+
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");

@@ -1,0 +1,309 @@
+//! What does the upstream learn about the caller? The last of the eight layers.
+//!
+//! 1. Needs the context, except where forwarding is off; leaves [`Evidence::FORWARDED`].
+//! 2. What the client sent goes first, identity goes in last, by replacing: a client neither adds to it nor removes it.
+//! 3. Anonymous: 401 where identity is required, else on without it. Never less identity than configured.
+//! 4. Looks only for facts that are sent. Computed on each request; no I/O, and no allocation where nothing is sent.
+//! 5. Answers lose what looks like our identity and, in front of clients, the upstream's own challenge.
+//! 6. Running twice is allowed: the second run removes what the first put in.
+
+use http::HeaderName;
+use http::request::Parts;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::context::AuthContext;
+use crate::evidence::Evidence;
+use crate::forward::{
+    AnswerCleaner, Challenge, ConfigError, Field, ForwardError, Forwarding, Identity,
+};
+use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
+use crate::scope::Scope;
+use crate::subject::Subject;
+
+/// Tells the upstream who is calling, and lets nobody else tell it.
+///
+/// | status | kind | when |
+/// | --- | --- | --- |
+/// | 401 | `missing_token` | anonymous, and identity is required |
+/// | 500 | `identity_unencodable`, `identity_too_large` | a fact about the caller cannot be sent |
+/// | 500 | `forward_misconfigured` | no upstream was chosen, or its override was refused |
+/// | 500 | `internal_error` | no context, and forwarding is not off |
+///
+/// Stands in front of a proxying service. A clone costs a few reference counts.
+///
+/// ```
+/// use tower_bearer::forward::{ForwardOptions, Mode, Upstream};
+/// use tower_bearer::stack::IdentityForward;
+/// # fn main() -> Result<(), tower_bearer::forward::ConfigError> {
+/// let upstream = Upstream::new("mcp-main", "https://mcp.example.com/mcp")?;
+/// let layer = IdentityForward::new(ForwardOptions::new(upstream, Mode::Headers).build()?);
+/// # let _ = layer; Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct IdentityForward {
+    targets: Arc<[Target]>,
+    choose: Option<Arc<Choose>>,
+    edit: Option<Arc<Edit>>,
+    told: Arc<AtomicBool>,
+}
+
+/// An [`IdentityForward`] around an outbound HTTP client.
+///
+/// Finds the context in the outgoing request's extensions, where [`AuthContext::attach`] puts it. The request's URI must be
+/// absolute and of the upstream's origin (RFC 6454 §4), else 500 `forward_origin_mismatch`: a redirect follower outside
+/// this layer gets nowhere else. The upstream's 401 and 403 are relayed with their challenges.
+///
+/// The client's response body must be `Default`; map it where it is not (`hyper::body::Incoming`).
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct ClientForward(IdentityForward);
+
+type Choose = dyn for<'r> Fn(&'r Parts, &'r AuthContext) -> Option<&'r str> + Send + Sync;
+type Edit = dyn for<'c> Fn(&Parts, &'c AuthContext, Identity<'c>) -> Identity<'c> + Send + Sync;
+
+/// One upstream.
+#[derive(Clone, Debug)]
+struct Target {
+    forwarding: Forwarding,
+    answers: AnswerCleaner,
+}
+
+impl Target {
+    fn new(forwarding: Forwarding) -> Self {
+        // with forwarding off nobody was told who calls: the challenge is the upstream's own affair
+        let challenge = if forwarding.is_off() { Challenge::Relayed } else { Challenge::Dropped };
+        Self { answers: AnswerCleaner::new(forwarding.set(), challenge), forwarding }
+    }
+
+    fn on_client_side(&self) -> Self {
+        let answers = AnswerCleaner::new(self.forwarding.set(), Challenge::Relayed);
+        Self { answers, forwarding: self.forwarding.clone() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Side {
+    Server,
+    Client,
+}
+
+impl IdentityForward {
+    /// Forwards every request to one upstream.
+    pub fn new(forwarding: Forwarding) -> Self {
+        Self::to(Arc::from([Target::new(forwarding)]), None)
+    }
+
+    /// Forwards each request to the upstream that `choose` names.
+    ///
+    /// No name, or one that no upstream has, is 500 `forward_misconfigured`. The choice looks at the context, so a request
+    /// without one is 500 even where some upstream's forwarding is off.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OutOfRange`] for no upstream, [`ConfigError::NameTaken`] for two of one name.
+    pub fn select(
+        upstreams: impl IntoIterator<Item = Forwarding>,
+        choose: impl for<'r> Fn(&'r Parts, &'r AuthContext) -> Option<&'r str> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        const SETTING: &str = "upstreams";
+        let mut targets: Vec<Target> = Vec::new();
+        for forwarding in upstreams {
+            let name = forwarding.upstream().name();
+            if targets.iter().any(|target| target.forwarding.upstream().name() == name) {
+                return Err(ConfigError::NameTaken { setting: SETTING });
+            }
+            targets.push(Target::new(forwarding));
+        }
+        if targets.is_empty() {
+            return Err(ConfigError::OutOfRange { setting: SETTING });
+        }
+        Ok(Self::to(targets.into(), Some(Arc::new(choose))))
+    }
+
+    fn to(targets: Arc<[Target]>, choose: Option<Arc<Choose>>) -> Self {
+        Self { targets, choose, edit: None, told: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// Lets `edit` add or drop facts, e.g. from the value that [`CallerMount`](crate::stack::CallerMount) left in the
+    /// request's extensions.
+    ///
+    /// It is given what is known of the fields that are sent; what it adds is sent only if its field is.
+    pub fn identity(
+        mut self,
+        edit: impl for<'c> Fn(&Parts, &'c AuthContext, Identity<'c>) -> Identity<'c>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.edit = Some(Arc::new(edit));
+        self
+    }
+
+    /// Removes one more field as the client's credential: the header that the authenticator reads tokens from.
+    ///
+    /// A stack does this by itself.
+    pub fn credential_header(mut self, name: &HeaderName) -> Self {
+        let strip = |target: &Target| Target {
+            forwarding: target.forwarding.clone().credential_header(name),
+            answers: target.answers.clone(),
+        };
+        self.targets = self.targets.iter().map(strip).collect();
+        self
+    }
+
+    /// The same around an outbound client, for requests whose target is final.
+    pub fn client_side(&self) -> ClientForward {
+        let targets = self.targets.iter().map(Target::on_client_side).collect();
+        ClientForward(Self { targets, ..self.clone() })
+    }
+
+    fn forward(&self, passage: &mut Passage<'_>, side: Side) -> Result<Evidence, Rejection> {
+        let target = self.target(passage)?;
+        let forwarding = &target.forwarding;
+        if side == Side::Client && !forwarding.same_origin(&passage.head.uri) {
+            return Err(Rejection::new(RejectionKind::OriginMismatch, Reason::WrongOrigin));
+        }
+        let identity = if forwarding.is_off() {
+            None
+        } else {
+            passage.context()?; // misordered if there is none
+            passage.context.as_ref().and_then(|context| {
+                let known = known_of(context, forwarding)?;
+                Some(match &self.edit {
+                    Some(edit) => edit(passage.head, context, known),
+                    None => known,
+                })
+            })
+        };
+        let prepared = forwarding
+            .prepare_request(passage.head, identity.as_ref())
+            .map_err(|error| self.refusal(error))?;
+        target.answers.note(passage.notes, prepared.cleaned());
+        Ok(Evidence::FORWARDED)
+    }
+
+    fn target(&self, passage: &mut Passage<'_>) -> Result<&Target, Rejection> {
+        let Some(choose) = &self.choose else {
+            return self.targets.first().ok_or_else(|| self.refusal(ForwardError::Misconfigured));
+        };
+        passage.context()?;
+        let name = passage.context.as_ref().and_then(|context| choose(passage.head, context));
+        let named = |target: &&Target| Some(target.forwarding.upstream().name()) == name;
+        self.targets.iter().find(named).ok_or_else(|| self.refusal(ForwardError::Misconfigured))
+    }
+
+    fn refusal(&self, error: ForwardError) -> Rejection {
+        let (kind, reason) = match &error {
+            ForwardError::IdentityMissing => return Rejection::anonymous(),
+            ForwardError::Unencodable { .. } => {
+                (RejectionKind::IdentityUnencodable, Reason::Unencodable)
+            }
+            ForwardError::TooLarge { .. } => (RejectionKind::IdentityTooLarge, Reason::TooLarge),
+            ForwardError::Misconfigured => {
+                self.tell();
+                (RejectionKind::ForwardMisconfigured, Reason::ForwardConfig)
+            }
+        };
+        Rejection::new(kind, reason).caused_by(error)
+    }
+
+    /// Once for all requests: a programmer must act.
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let step = StepName::Forward.as_str();
+            let reason = Reason::ForwardConfig.as_str();
+            tracing::error!(
+                step,
+                reason,
+                "no upstream could be used; name one that was given to IdentityForward, and mend its override"
+            );
+        }
+    }
+}
+
+/// What is known of the caller, as far as it is sent; `None` for an anonymous request.
+fn known_of<'c>(context: &'c AuthContext, forwarding: &Forwarding) -> Option<Identity<'c>> {
+    let caller = context.caller.as_deref()?;
+    let sends = |field| forwarding.sends(field);
+    let mut identity = match &caller.subject {
+        Subject::Account { id } => Identity::account(id.as_str()),
+        Subject::Service { id } => Identity::service(id.as_str()),
+        Subject::External { issuer, subject: _, email } => {
+            // hashed when the facts were loaded; without digits there is no id, and the request is refused
+            let digits = caller.subject_key.external_hex().unwrap_or_default();
+            let external = Identity::external_of_digest(issuer.as_str(), digits);
+            match email.as_ref().filter(|_| sends(Field::Email)) {
+                Some(email) => external.with_email(email.as_str()),
+                None => external,
+            }
+        }
+    };
+    let workspace = context.workspace().or(caller.workspace.as_ref());
+    if let Some(workspace) = workspace.filter(|_| sends(Field::Workspace)) {
+        identity = identity.with_workspace(workspace.as_str());
+    }
+    if let Some(membership) = context.membership().filter(|_| sends(Field::Role)) {
+        identity = identity.with_role(membership.role());
+    }
+    if let Some(app) = context.app().filter(|_| sends(Field::App)) {
+        identity = identity.with_app(app.id().as_str());
+    }
+    if let Some(client) = caller.client_id.as_ref().filter(|_| sends(Field::Client)) {
+        identity = identity.with_client(client.as_str());
+    }
+    if sends(Field::Scopes) {
+        identity = identity.with_scopes(caller.rights.effective().iter().map(Scope::as_str));
+    }
+    if sends(Field::AuthMethod) {
+        identity = identity.with_auth_method(caller.kind.name());
+    }
+    Some(identity)
+}
+
+impl From<Forwarding> for IdentityForward {
+    fn from(forwarding: Forwarding) -> Self {
+        Self::new(forwarding)
+    }
+}
+
+step_layer!(IdentityForward);
+step_layer!(ClientForward);
+
+impl Step for IdentityForward {
+    const NAME: StepName = StepName::Forward;
+    /// Looked for in `forward`: where forwarding is off, none is needed.
+    const NEEDS: &'static [Evidence] = &[];
+
+    fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
+        self.forward(passage, Side::Server).into()
+    }
+
+    async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
+        self.forward(passage, Side::Server)
+    }
+}
+
+impl Step for ClientForward {
+    const NAME: StepName = StepName::Forward;
+    const NEEDS: &'static [Evidence] = IdentityForward::NEEDS;
+
+    fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
+        self.0.forward(passage, Side::Client).into()
+    }
+
+    async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
+        self.0.forward(passage, Side::Client)
+    }
+}
+
+impl fmt::Debug for IdentityForward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let upstreams: Vec<_> =
+            self.targets.iter().map(|target| target.forwarding.upstream().name()).collect();
+        f.debug_struct("IdentityForward").field("upstreams", &upstreams).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! Does anything leave that only this process may say?
+//!
+//! 1. Needs no context, leaves none, never refuses: for the outer edge and for public routes.
+//! 2. Removes what [`IdentityForward`](crate::stack::IdentityForward) in mode `off` removes, by the same code.
+//! 3. Names that are added to the set later are removed from then on.
+
+use crate::evidence::Evidence;
+use crate::forward::{AnswerCleaner, Challenge, ForwardSet};
+use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::rejection::{Rejection, StepName};
+
+/// Removes identity, credentials and fields that end at this hop from requests, and identity from answers.
+///
+/// ```
+/// use tower_bearer::stack::StripIdentity;
+///
+/// let layer = StripIdentity::new();
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct StripIdentity {
+    set: ForwardSet,
+    answers: AnswerCleaner,
+}
+
+impl StripIdentity {
+    /// Removes every name that this process emits anywhere.
+    pub fn new() -> Self {
+        Self::of(&ForwardSet::process())
+    }
+
+    /// Removes the names of this set, by its rules.
+    pub fn of(set: &ForwardSet) -> Self {
+        Self { set: set.clone(), answers: AnswerCleaner::new(set, Challenge::Relayed) }
+    }
+
+    fn strip(&self, passage: &mut Passage<'_>) -> Evidence {
+        let cleaned = self.set.clean_request(&mut passage.head.headers);
+        self.answers.note(passage.notes, &cleaned);
+        Evidence::NONE
+    }
+}
+
+impl Default for StripIdentity {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+step_layer!(StripIdentity);
+
+impl Step for StripIdentity {
+    const NAME: StepName = StepName::Forward;
+    const NEEDS: &'static [Evidence] = &[];
+
+    fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
+        Attempt::Pass(self.strip(passage))
+    }
+
+    async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
+        Ok(self.strip(passage))
+    }
+}
