@@ -39,7 +39,7 @@ use crate::token::{Digest, Kind, TokenKinds};
 /// reference count.
 ///
 /// ```
-/// use tower_bearer::store::memory::MemoryStore;
+/// use tower_bearer::store::MemoryStore;
 /// use tower_bearer::subject::SubjectType;
 /// use tower_bearer::token::{TokenKind, TokenKinds};
 /// use tower_bearer::Authenticator;

@@ -24,7 +24,7 @@ use crate::subject::Subject;
 /// Lets through callers whom every policy allows to use the app.
 ///
 /// ```
-/// # use tower_bearer::{Authenticator, stack::{AccessModes, AppAuthz}, store::memory::MemoryStore};
+/// # use tower_bearer::{Authenticator, stack::{AccessModes, AppAuthz}, store::MemoryStore};
 /// # fn example(auth: &Authenticator) {
 /// let layer = AppAuthz::new(auth, AccessModes::new(auth, MemoryStore::new()));
 /// # let _ = layer; }

@@ -23,7 +23,7 @@ use crate::store::{AppRecord, AppStore, WorkspaceStatus};
 /// A clone shares the cache and costs a few reference counts.
 ///
 /// ```
-/// # use tower_bearer::{Authenticator, stack::{AppResolver, Finder}, store::memory::MemoryStore};
+/// # use tower_bearer::{Authenticator, stack::{AppResolver, Finder}, store::MemoryStore};
 /// # fn example(auth: &Authenticator) -> Result<(), Box<dyn std::error::Error>> {
 /// let layer = AppResolver::new(auth, MemoryStore::new(), Finder::path("/apps/{app}")?);
 /// # let _ = layer; Ok(()) }

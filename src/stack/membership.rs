@@ -25,7 +25,7 @@ use crate::subject::Subject;
 /// few reference counts.
 ///
 /// ```
-/// # use tower_bearer::{Authenticator, stack::WorkspaceMembershipCheck, store::memory::MemoryStore};
+/// # use tower_bearer::{Authenticator, stack::WorkspaceMembershipCheck, store::MemoryStore};
 /// # fn example(auth: &Authenticator) {
 /// let layer = WorkspaceMembershipCheck::new(auth, MemoryStore::new()).reveal();
 /// # let _ = layer; }

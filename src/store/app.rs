@@ -81,6 +81,16 @@ impl AppRecord {
         &self.workspace
     }
 
+    /// The state of the workspace.
+    pub fn workspace_status(&self) -> WorkspaceStatus {
+        self.workspace_status
+    }
+
+    /// The lowest serial that counts in the workspace.
+    pub fn token_floor(&self) -> u64 {
+        self.token_floor
+    }
+
     /// Is the app switched on?
     pub fn is_enabled(&self) -> bool {
         self.enabled
@@ -140,4 +150,19 @@ pub enum WorkspaceStatus {
     Active,
     /// Closed: nobody is a member, no app is found.
     Archived,
+}
+
+impl WorkspaceStatus {
+    /// From its word; `None` for any other.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Active, Self::Archived].into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Its word: `active` or `archived`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Archived => "archived",
+        }
+    }
 }

@@ -35,6 +35,27 @@ pub struct MountRequest {
 }
 
 impl MountRequest {
+    /// Asks for a subject outside any workspace. For tests of a source.
+    pub fn new(subject: Subject) -> Self {
+        Self { subject, workspace: None, app: None, end_user: None }
+    }
+
+    /// Asks for it in an app, where an external subject becomes an end user.
+    #[must_use]
+    pub fn with_app(mut self, workspace: WorkspaceId, app: AppId) -> Self {
+        if let Subject::External { issuer, subject, .. } = &self.subject {
+            self.end_user = Some(EndUserKey {
+                workspace: workspace.clone(),
+                app: app.clone(),
+                issuer: issuer.clone(),
+                subject: subject.clone(),
+            });
+        }
+        self.workspace = Some(workspace);
+        self.app = Some(app);
+        self
+    }
+
     /// Whom the token stands for.
     pub fn subject(&self) -> &Subject {
         &self.subject

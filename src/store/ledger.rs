@@ -72,6 +72,43 @@ pub struct NewToken {
 }
 
 impl NewToken {
+    /// A token to be stored under `id`, without scopes, bound to no workspace.
+    ///
+    /// No policy is judged here: an issuer does that before it asks a ledger. For tests of a ledger.
+    pub fn new(
+        id: TokenId,
+        kind: impl Into<String>,
+        subject: Subject,
+        client_id: ClientId,
+        label: TokenLabel,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            kind: kind.into(),
+            subject,
+            client_id,
+            label,
+            scopes: ScopeSet::default(),
+            workspace: None,
+            expires_at,
+        }
+    }
+
+    /// The scopes of the record.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// Binds the token to one workspace.
+    #[must_use]
+    pub fn with_workspace(mut self, workspace: WorkspaceId) -> Self {
+        self.workspace = Some(workspace);
+        self
+    }
+
     /// The id of the row, if it is a new one.
     pub fn id(&self) -> &TokenId {
         &self.id
@@ -135,6 +172,21 @@ impl Minted {
     /// The row's id and serial, and the digest that a rotation put an end to.
     pub fn new(id: TokenId, serial: u64, replaced: Option<Digest>) -> Self {
         Self { id, serial, replaced }
+    }
+
+    /// The row's id: an earlier one if a token was rotated.
+    pub fn id(&self) -> &TokenId {
+        &self.id
+    }
+
+    /// The place of this mint in the order of all mints and floors.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The digest that died in the same commit.
+    pub fn replaced(&self) -> Option<&Digest> {
+        self.replaced.as_ref()
     }
 }
 

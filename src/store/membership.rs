@@ -69,6 +69,21 @@ impl Membership {
     pub fn role(&self) -> &str {
         &self.role
     }
+
+    /// The state of the account.
+    pub fn account_status(&self) -> AccountStatus {
+        self.account_status
+    }
+
+    /// The state of the workspace.
+    pub fn workspace_status(&self) -> WorkspaceStatus {
+        self.workspace_status
+    }
+
+    /// The lowest serial that counts in the workspace.
+    pub fn token_floor(&self) -> u64 {
+        self.token_floor
+    }
 }
 
 /// The state of an account.
@@ -83,4 +98,23 @@ pub enum AccountStatus {
     Suspended,
     /// Ended.
     Closed,
+}
+
+impl AccountStatus {
+    /// From its word; `None` for any other.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Active, Self::Pending, Self::Suspended, Self::Closed]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
+
+    /// Its word: `active`, `pending`, `suspended` or `closed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Suspended => "suspended",
+            Self::Closed => "closed",
+        }
+    }
 }

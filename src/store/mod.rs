@@ -23,7 +23,10 @@ pub use ledger::{
     TokenLedger,
 };
 pub use membership::{AccountStatus, Membership, MembershipStore};
-pub use memory::{MemoryWindows, WhenFull, WindowsError, WindowsFull};
+pub use memory::{
+    BrokenReference, MemoryCaller, MemoryCallers, MemoryStore, MemoryStoreError, MemoryWindows,
+    WhenFull, WindowsError, WindowsFull,
+};
 pub use token::{TokenRecord, TokenStore};
 pub use window::{Answer, Ask, AskError, AskItem, Standing, WindowStore};
 pub use window_key::{LogId, PolicyName, PolicyNameError, WindowKey};

@@ -1,7 +1,16 @@
 //! Adapters that keep everything in this process.
 
+mod callers;
+mod error;
+mod hosting;
+mod people;
+mod store;
+mod tokens;
 mod window_index;
 mod window_shard;
 mod windows;
 
+pub use callers::{MemoryCaller, MemoryCallers};
+pub use error::{BrokenReference, MemoryStoreError};
+pub use store::MemoryStore;
 pub use windows::{MemoryWindows, WhenFull, WindowsError, WindowsFull};
