@@ -237,9 +237,9 @@ where
         self.inner.known.remove(key);
     }
 
-    /// Drops the remembered "no" of a key that was just made good.
+    /// Drops the remembered "no" of a key that was just made good, and the one that a load in flight may bring.
     pub(crate) fn drop_refusal(&self, key: &K) {
-        self.inner.refused.remove(key);
+        self.forget_key(key);
     }
 
     /// Entries held now, alive or not: known and refused.
