@@ -15,6 +15,7 @@ mod evidence;
 pub mod forward;
 pub mod gate;
 pub mod id;
+pub mod issuing;
 mod key;
 pub mod limit;
 pub mod rejection;

@@ -11,7 +11,7 @@ mod judge;
 mod revoke;
 
 pub use self::builder::{AuthenticatorBuilder, BuildError};
-pub(crate) use self::revoke::Ledger;
+pub(crate) use self::revoke::{Ledger, detached, within_deadline};
 pub use self::revoke::{Revocation, RevokeError};
 
 use http::header::HeaderName;

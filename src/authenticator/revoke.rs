@@ -278,7 +278,7 @@ impl Authenticator {
 }
 
 /// Runs work that nobody who waits for it can end.
-async fn detached<T: Send + 'static>(
+pub(crate) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, RevokeError>> + Send + 'static,
 ) -> Result<T, RevokeError> {
     let panicked = |_| Err(RevokeError::Undecidable(None));

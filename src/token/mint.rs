@@ -23,6 +23,11 @@ impl PlainToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Takes over a text that was made elsewhere.
+    pub(crate) fn adopted(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
 }
 
 impl fmt::Debug for PlainToken {
