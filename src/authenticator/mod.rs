@@ -7,6 +7,7 @@
 //! 5. Once a revocation has returned, a request that arrives afterwards in this process is refused, whatever is in flight.
 
 mod builder;
+mod changes;
 mod judge;
 mod revoke;
 
