@@ -6,8 +6,8 @@
 //! 3. A request reads both once; the moment rides in its context.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells both times. Implement it to bring your own; most services use [`SystemClock`].
@@ -105,12 +105,16 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Starts the monotonic count now.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads time")]
+    /// Counts the monotonic time from one point that all of them in this process share.
+    ///
+    /// So a limiter behind two authenticators sees one time.
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self { start: *START }
     }
 }
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads time")]
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Default for SystemClock {
     fn default() -> Self {
@@ -202,6 +206,12 @@ impl fmt::Debug for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn system_clocks_share_their_zero() {
+        // they once began when they were made, so a limiter of two authenticators saw time jump between requests
+        assert_eq!(SystemClock::new().start, SystemClock::new().start);
+    }
 
     #[test]
     fn a_manual_clock_moves_only_when_told() {

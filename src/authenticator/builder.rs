@@ -248,8 +248,13 @@ impl AuthenticatorBuilder {
             kinds: self.kinds,
             find: self.find,
             ledger: self.ledger,
+            realm: Arc::new(Realm {
+                answers,
+                audit,
+                clock: Arc::clone(&self.clock),
+                credential_header: self.credential_header,
+            }),
             clock: self.clock,
-            realm: Arc::new(Realm { answers, audit, credential_header: self.credential_header }),
             tokens: self.tokens,
             facts: self.facts,
         }))

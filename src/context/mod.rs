@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::audit::{Audit, Event, EventName};
-use crate::clock::{Moment, Timestamp};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::evidence::Evidence;
 use crate::id::{AppId, ClientId, TokenId, WorkspaceId};
 use crate::rejection::{Answers, Rejection};
@@ -22,11 +22,12 @@ use crate::scope::ScopeSet;
 use crate::store::{AppRecord, Membership, PolicyName};
 use crate::subject::{Subject, SubjectKey};
 
-/// What every step of one authenticator shares: how refusals read, and where events go.
-#[derive(Clone, Debug)]
+/// What every step of one authenticator shares: how refusals read, where events go, and what time it is.
+#[derive(Clone)]
 pub struct Realm {
     pub(crate) answers: Arc<Answers>,
     pub(crate) audit: Audit,
+    pub(crate) clock: Arc<dyn Clock>,
     /// One more header that a token may come in.
     pub(crate) credential_header: Option<HeaderName>,
 }
@@ -61,7 +62,8 @@ pub(crate) enum ResolvedApp {
 /// What limiters decided on this request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
-    pub(crate) first: Option<u64>,
+    /// Place 2 and place 2b; only a third limiter allocates.
+    pub(crate) first: [Option<u64>; 2],
     pub(crate) more: Vec<u64>,
     pub(crate) quota: Option<Quota>,
 }
@@ -209,13 +211,13 @@ impl AuthContext {
 
     /// Has this limiter decided on this request?
     pub(crate) fn is_limited_by(&self, limiter: u64) -> bool {
-        self.limits.first == Some(limiter) || self.limits.more.contains(&limiter)
+        self.limits.first.contains(&Some(limiter)) || self.limits.more.contains(&limiter)
     }
 
     pub(crate) fn note_limiter(&mut self, limiter: u64) {
-        match self.limits.first {
-            None => self.limits.first = Some(limiter),
-            Some(_) => self.limits.more.push(limiter),
+        match self.limits.first.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(limiter),
+            None => self.limits.more.push(limiter),
         }
     }
 
@@ -240,6 +242,17 @@ impl fmt::Debug for AuthContext {
             .field("token_id", &self.token_id())
             .field("kind", &self.kind())
             .field("evidence", &self.evidence)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { answers, audit, clock: _, credential_header } = self;
+        f.debug_struct("Realm")
+            .field("answers", answers)
+            .field("audit", audit)
+            .field("credential_header", credential_header)
             .finish_non_exhaustive()
     }
 }

@@ -102,6 +102,7 @@ pub(crate) fn settle<C: Checks>(
             step,
             missing = missing.map(tracing::field::debug),
             left_by,
+            error = std::error::Error::source(rejection).map(tracing::field::display),
             "layer ran without what it needs; build with BearerStack or put the layer that leaves it outside this one"
         );
     }

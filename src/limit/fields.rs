@@ -1,10 +1,9 @@
-//! What an answer tells its client of the limits: three field values.
+//! What an answer tells its client of the limits: two field values; `Retry-After` is the refusal's own.
 //!
-//! 1. `Retry-After` in whole seconds, rounded up, on each 429 that waiting can cure (RFC 9110 §10.2.3).
-//! 2. `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-11: lists of RFC 9651.
-//! 3. An admission shows the policy with the least left, a denial every violated one.
-//! 4. Only names and numbers of the operator's: no key, id, token or digest can get in.
-//! 5. Pure, and one allocation a value.
+//! 1. `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-11: lists of RFC 9651.
+//! 2. An admission shows the policy with the least left, a denial every violated one.
+//! 3. Only names and numbers of the operator's: no key, id, token or digest can get in.
+//! 4. Pure, and one allocation a value.
 
 use http::HeaderValue;
 
@@ -33,11 +32,6 @@ impl Fields {
             Self::Never => false,
         }
     }
-}
-
-/// `Retry-After` of a denial: the longest wait, up to whole seconds, at least 1. `None` for an admission.
-pub(crate) fn retry_after(answer: &Answer) -> Option<HeaderValue> {
-    answer.retry_after_ms().map(|ms| HeaderValue::from(seconds(ms).max(1)))
 }
 
 /// `RateLimit-Policy`: every policy in the limiter's order, at most 8.

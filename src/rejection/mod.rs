@@ -89,6 +89,13 @@ impl Rejection {
         Self { payload: Payload::Missing(missing), ..rejection }
     }
 
+    /// A step lacks a fact that no step leaves.
+    pub(crate) fn lacking(fact: impl Error + Send + Sync + 'static) -> Self {
+        let source: Arc<dyn Error + Send + Sync> = Arc::new(fact);
+        let rejection = Self::new(RejectionKind::Misordered, Reason::Misordered);
+        Self { source: Some(source), ..rejection }
+    }
+
     /// A fact could not be had.
     pub(crate) fn undecidable(
         reason: Reason,

@@ -15,10 +15,12 @@ mod app_authz;
 mod app_resolver;
 mod bearer_check;
 mod caller_mount;
+mod failure_limit;
 mod finder;
 mod identity_forward;
 mod membership;
 pub mod place;
+mod rate_limit;
 mod render;
 mod scope_check;
 mod strip_identity;
@@ -27,9 +29,11 @@ pub use app_authz::{AccessModes, AccessModesError, AppAuthz, AppPolicy, Decision
 pub use app_resolver::AppResolver;
 pub use bearer_check::{AcceptError, BearerCheck};
 pub use caller_mount::CallerMount;
+pub use failure_limit::{FailureLimit, FailureLimitError};
 pub use finder::{Finder, TemplateError, host};
 pub use identity_forward::{ClientForward, IdentityForward};
 pub use membership::{MembershipInRequest, MembershipOrExternal, WorkspaceMembershipCheck};
+pub use rate_limit::{RateLimit, TenantLimit};
 pub use render::RenderRejections;
 pub use scope_check::ScopeCheck;
 pub use strip_identity::StripIdentity;
@@ -41,9 +45,9 @@ use tower_layer::Layer;
 use crate::gate::{Checks, Gate, Later, Then, WithBody, WithoutBody};
 use crate::scope::ScopeError;
 use crate::stack::place::{
-    AfterApp, AfterMembership, AppKnown, Authenticated, Authorized, BeforeApp, BeforeCaller,
-    BeforeForward, BeforeScopes, BeforeWorkspace, Complete, Forwarded, Member, MemberInRequest,
-    MemberOrExternal, Mounted, Scoped,
+    AfterApp, AfterMembership, AfterTenant, AppKnown, Authenticated, Authorized, BeforeApp,
+    BeforeCaller, BeforeForward, BeforeRateLimit, BeforeScopes, BeforeWorkspace, Complete,
+    Forwarded, Limited, Member, MemberInRequest, MemberOrExternal, Mounted, Scoped, TenantLimited,
 };
 
 /// The checks of a group of routes, in their one right order, as a single layer.
@@ -86,6 +90,28 @@ impl BearerStack {
 }
 
 impl<C: Checks, At, M> BearerStack<C, At, M> {
+    /// Charges the caller's limits.
+    pub fn rate_limit(
+        self,
+        limit: impl Into<RateLimit>,
+    ) -> BearerStack<Then<C, RateLimit>, Limited, M>
+    where
+        At: BeforeRateLimit,
+    {
+        self.then(limit.into())
+    }
+
+    /// Charges limits of the workspace and the app, which strangers to it must not spend.
+    pub fn rate_limit_tenant(
+        self,
+        limit: impl Into<TenantLimit>,
+    ) -> BearerStack<Then<C, TenantLimit>, TenantLimited, M>
+    where
+        At: AfterTenant,
+    {
+        self.then(limit.into())
+    }
+
     /// Requires every one of these scopes; shorthand for [`require`](Self::require) with [`ScopeCheck::all`].
     ///
     /// # Errors

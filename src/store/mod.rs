@@ -28,5 +28,6 @@ pub use memory::{
     WhenFull, WindowsError, WindowsFull,
 };
 pub use token::{TokenRecord, TokenStore};
+pub(crate) use window::MOST_ITEMS;
 pub use window::{Answer, Ask, AskError, AskItem, Standing, WindowStore};
 pub use window_key::{LogId, PolicyName, PolicyNameError, WindowKey};

@@ -1,5 +1,8 @@
 use super::*;
+use crate::rejection::{LimitRefusal, Rejection};
 use crate::window::vectors::{cost, limit};
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use proptest::prelude::*;
 
 fn room(remaining: u32, reset_ms: u32) -> Standing {
@@ -20,7 +23,13 @@ fn lines(policies: &[(&str, Limit)], standings: &[Standing]) -> [Option<String>;
         policies.iter().map(|(name, _)| PolicyName::new(name).unwrap()).collect();
     let policies = || names.iter().zip(policies).map(|(name, (_, limit))| (name, *limit));
     let answer = Answer::new(standings.iter().copied());
-    [rate_limit_policy(policies()), rate_limit(policies(), &answer), retry_after(&answer)].map(text)
+    let retry_after = answer.retry_after_ms().and_then(|retry_after_ms| {
+        let refusal = LimitRefusal { retry_after_ms: Some(retry_after_ms), violated: Vec::new() };
+        let mut headers = HeaderMap::new();
+        Rejection::over_limit(refusal).write_headers(&mut headers);
+        headers.remove(RETRY_AFTER)
+    });
+    [rate_limit_policy(policies()), rate_limit(policies(), &answer), retry_after].map(text)
 }
 
 #[test]

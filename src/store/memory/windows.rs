@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard};
 
 use super::window_shard::{Look, Room, Shard, SlotKey, Spot, standing};
@@ -78,6 +79,12 @@ impl MemoryWindows {
             [item] => self.decide_one(ask, item),
             items => self.decide_all(ask, items),
         }
+    }
+
+    /// Says whether `item`'s log has room for `cost`; changes nothing.
+    pub(crate) fn look(&self, item: &AskItem<'_>, cost: NonZeroU32, now_ms: u64) -> Verdict {
+        let (number, spot) = self.place(item.key());
+        self.enter(number).look(&spot, item.limit(), cost, now_ms).verdict
     }
 
     /// Frees all logs that are idle at `now_ms` and gives spare memory back; locks one shard at a time.

@@ -1,0 +1,246 @@
+//! One decision: from a context and a cost to a pass or a refusal.
+
+use http::HeaderValue;
+use http::request::Parts;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::context::{AuthContext, Quota};
+use crate::limit::fields::{rate_limit, rate_limit_policy};
+use crate::limit::peer::peer_of;
+use crate::limit::{Anonymous, Limiter, Mode, Named, Outage, Store, foreign};
+use crate::rejection::{LimitRefusal, Reason, Rejection};
+use crate::store::{Answer, Ask, AskItem, LogId, MOST_ITEMS, PolicyName, Standing, WindowKey};
+
+/// What a limiter says without waiting.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for a moment; a box would allocate"
+)]
+pub(crate) enum Decided<'a> {
+    Now(Outcome),
+    /// The store must be asked this.
+    Ask(Plan<'a>),
+}
+
+/// What a limiter made of a request.
+pub(crate) enum Outcome {
+    /// Not charged, and nothing to tell: free, exempt, in shadow, or let by in an outage.
+    Free,
+    Charged(Quota, Option<Lines>),
+    Refused(Rejection, Option<Lines>),
+}
+
+/// The values of `RateLimit-Policy` and `RateLimit`.
+pub(crate) struct Lines {
+    pub(crate) policy: HeaderValue,
+    pub(crate) state: HeaderValue,
+}
+
+/// A question that is still to be put.
+pub(crate) struct Plan<'a> {
+    cost: NonZeroU32,
+    now_ms: u64,
+    items: [AskItem<'a>; MOST_ITEMS],
+    len: usize,
+    /// `RateLimit-Policy`, where it is the same for everybody.
+    line: Option<&'a HeaderValue>,
+}
+
+impl Limiter {
+    /// Decides at `now_ms` of the context's clock, or says what the store must be asked.
+    ///
+    /// Without a `cost` the limiter's own function of the head says it. An `Err` is a misuse and refuses in any mode.
+    pub(crate) fn decide(
+        &self,
+        context: &AuthContext,
+        head: Option<&Parts>,
+        cost: Option<u32>,
+        now_ms: u64,
+    ) -> Result<Decided<'_>, Rejection> {
+        self.shared.clock.get_or_init(|| Arc::clone(&context.realm.clock));
+        if context.is_anonymous() {
+            match self.shared.anonymous {
+                Anonymous::Refuse => return Ok(self.refuse(Rejection::anonymous(), None)),
+                Anonymous::Pass => return Ok(Decided::Now(Outcome::Free)),
+                Anonymous::ByPeer(_) => {}
+            }
+        }
+        let cost = match (cost, head, &self.shared.cost_by) {
+            (Some(cost), _, _) => cost,
+            (None, Some(head), Some(cost_by)) => cost_by(head, context),
+            (None, _, _) => 1,
+        };
+        let Some(cost) = NonZeroU32::new(cost) else { return Ok(Decided::Now(Outcome::Free)) };
+        let Some(plan) = self.plan(context, head, cost, now_ms)? else {
+            return Ok(Decided::Now(Outcome::Free));
+        };
+        if let Some(refusal) = plan.never() {
+            return Ok(self.refuse(Rejection::over_limit(refusal), None));
+        }
+        let Store::Local(windows) = &self.shared.store else { return Ok(Decided::Ask(plan)) };
+        let answer = match plan.question() {
+            Ok(ask) => windows
+                .decide(&ask)
+                .map_err(|full| Rejection::undecidable(Reason::StoreError, Some(Arc::new(full)))),
+            Err(rejection) => Err(rejection),
+        };
+        Ok(Decided::Now(self.outcome(&plan, answer)))
+    }
+
+    /// Puts the question to the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped the charge may stand; nothing else is left behind.
+    pub(crate) async fn ask(&self, plan: &Plan<'_>) -> Outcome {
+        let answer = match (&self.shared.store, plan.question()) {
+            (Store::Foreign { store, deadline }, Ok(ask)) => {
+                foreign::decide(&**store, *deadline, &ask).await
+            }
+            (Store::Local(_), Ok(_)) => Err(Rejection::undecidable(Reason::StoreError, None)),
+            (_, Err(rejection)) => Err(rejection),
+        };
+        self.outcome(plan, answer)
+    }
+
+    /// The logs of this request; `None` if every policy exempts it.
+    fn plan(
+        &self,
+        context: &AuthContext,
+        head: Option<&Parts>,
+        cost: NonZeroU32,
+        now_ms: u64,
+    ) -> Result<Option<Plan<'_>>, Rejection> {
+        let mut plan: Option<Plan<'_>> = None;
+        let mut add = |item, line| {
+            let blank = || Plan { cost, now_ms, items: [item; MOST_ITEMS], len: 0, line };
+            let plan = plan.get_or_insert_with(blank);
+            if let Some(place) = plan.items.get_mut(plan.len) {
+                *place = item;
+                plan.len += 1;
+            }
+        };
+        if let (true, Some(peers)) = (context.is_anonymous(), &self.shared.peers) {
+            let address = match head {
+                Some(head) => peer_of(head, &peers.trusted)?,
+                None => return Err(Rejection::lacking(NoHead)),
+            };
+            let id = LogId::of_peer(address);
+            let key = WindowKey::new(&peers.name, id, id);
+            add(AskItem::new(key, peers.limit), peers.line.as_ref());
+            return Ok(plan);
+        }
+        for Named { name, policy } in &self.shared.policies {
+            if let Some(item) = policy.item(name, context)? {
+                add(item, self.shared.line.as_ref());
+            }
+        }
+        Ok(plan)
+    }
+
+    /// From the store's answer to an outcome, by mode, outage rule and fields.
+    fn outcome(&self, plan: &Plan<'_>, answer: Result<Answer, Rejection>) -> Outcome {
+        let shared = &self.shared;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(rejection) => {
+                shared.undecided.fetch_add(1, Ordering::Relaxed);
+                return match (shared.outage, shared.mode) {
+                    (Outage::Closed, Mode::Enforce) => Outcome::Refused(rejection, None),
+                    (Outage::Open, _) | (_, Mode::Shadow) => Outcome::Free,
+                };
+            }
+        };
+        let lines = |admitted| {
+            let wanted = shared.fields.shows(admitted) && shared.mode == Mode::Enforce;
+            if wanted { plan.lines(&answer) } else { None }
+        };
+        if !answer.is_admitted() {
+            let rejection = Rejection::over_limit(LimitRefusal {
+                retry_after_ms: answer.retry_after_ms(),
+                violated: plan.violated(&answer),
+            });
+            return match self.refuse(rejection, lines(false)) {
+                Decided::Now(outcome) => outcome,
+                Decided::Ask(_) => Outcome::Free,
+            };
+        }
+        match plan.quota(&answer) {
+            Some(quota) => Outcome::Charged(quota, lines(true)),
+            None => Outcome::Free,
+        }
+    }
+
+    /// Refuses, or counts that it would have.
+    fn refuse(&self, rejection: Rejection, lines: Option<Lines>) -> Decided<'static> {
+        match self.shared.mode {
+            Mode::Enforce => Decided::Now(Outcome::Refused(rejection, lines)),
+            Mode::Shadow => {
+                self.shared.would_deny.fetch_add(1, Ordering::Relaxed);
+                Decided::Now(Outcome::Free)
+            }
+        }
+    }
+}
+
+impl Plan<'_> {
+    fn items(&self) -> &[AskItem<'_>] {
+        self.items.get(..self.len).unwrap_or(&[])
+    }
+
+    /// The names and limits of this request, in order.
+    fn policies(&self) -> impl Iterator<Item = (&PolicyName, crate::window::Limit)> {
+        self.items().iter().map(|item| (item.key().policy(), *item.limit()))
+    }
+
+    /// What to say if the cost is above a limit: waiting cannot help.
+    fn never(&self) -> Option<LimitRefusal> {
+        let over = |item: &AskItem<'_>| self.cost > item.limit().count();
+        if !self.items().iter().any(over) {
+            return None;
+        }
+        let violated = self.items().iter().filter(|item| over(item));
+        let violated = violated.map(|item| item.key().policy().clone()).collect();
+        Some(LimitRefusal { retry_after_ms: None, violated })
+    }
+
+    fn question(&self) -> Result<Ask<'_>, Rejection> {
+        Ask::new(self.cost, self.now_ms, self.items())
+            .map_err(|error| Rejection::undecidable(Reason::StoreError, Some(Arc::new(error))))
+    }
+
+    fn violated(&self, answer: &Answer) -> Vec<PolicyName> {
+        let full = |standing: &Standing| matches!(standing, Standing::Full { .. });
+        let both = self.items().iter().zip(answer.standings());
+        both.filter(|(_, standing)| full(standing))
+            .map(|(item, _)| item.key().policy().clone())
+            .collect()
+    }
+
+    /// The policy with the least left, the first of equal ones.
+    fn quota(&self, answer: &Answer) -> Option<Quota> {
+        let rooms = self.items().iter().zip(answer.standings());
+        let rooms = rooms.filter_map(|(item, standing)| match *standing {
+            Standing::Room { remaining, reset_ms } => Some((item, remaining, reset_ms)),
+            Standing::Full { .. } => None,
+        });
+        let (item, remaining, reset_ms) = rooms.min_by_key(|(_, remaining, _)| *remaining)?;
+        let policy = item.key().policy().clone();
+        Some(Quota { policy, limit: item.limit().count().get(), remaining, reset_ms })
+    }
+
+    fn lines(&self, answer: &Answer) -> Option<Lines> {
+        let policy = match self.line {
+            Some(line) => Some(line.clone()),
+            None => rate_limit_policy(self.policies()),
+        };
+        Some(Lines { policy: policy?, state: rate_limit(self.policies(), answer)? })
+    }
+}
+
+/// A decision without a request was asked to count by peer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no request, so no peer to count by")]
+struct NoHead;
