@@ -1,1 +1,110 @@
+use super::*;
+use crate::store::WhenFull;
+use crate::window::vectors::limit;
 
+fn faults(builder: LimiterBuilder) -> Vec<LimiterFault> {
+    builder.build().map_or_else(|error| error.faults().to_vec(), |_| Vec::new())
+}
+
+fn policies(names: &[&str]) -> LimiterBuilder {
+    let policy = |name: &&str| Policy::per_token(limit(60, 60_000)).named(*name);
+    names.iter().map(policy).fold(Limiter::builder(), LimiterBuilder::policy)
+}
+
+#[test]
+fn settings() {
+    let named = |name: &str| LimiterFault::BadPolicyName { name: name.to_owned() };
+    let twice = |name: &str| LimiterFault::DuplicatePolicy { name: name.to_owned() };
+    let deadline = LimiterFault::SettingOutOfRange { setting: "deadline", range: "5 to 250 ms" };
+    let max_keys =
+        LimiterFault::SettingOutOfRange { setting: "max_keys", range: "1024 to 16777216" };
+    let (ms, eight) = (Duration::from_millis, ["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let by_peer = Anonymous::ByPeer(limit(2, 60_000));
+    for (name, builder, want) in [
+        ("L901 none", policies(&[]), vec![LimiterFault::NoPolicies]),
+        ("L901 eight", policies(&eight), vec![]),
+        (
+            "L901 nine",
+            policies(&eight).policy(Policy::per_app(limit(1, 1))),
+            vec![LimiterFault::TooManyPolicies { count: 9 }],
+        ),
+        (
+            "L902 names",
+            policies(&["", "Token", "a:b"]),
+            vec![named(""), named("Token"), named("a:b")],
+        ),
+        ("L902 twice", policies(&["a", "a", "a", "b"]), vec![twice("a")]),
+        ("L902 peer", policies(&["peer"]), vec![]),
+        (
+            "L810 the name of peers is taken",
+            policies(&["peer"]).anonymous(by_peer),
+            vec![twice("peer")],
+        ),
+        ("L906 least", policies(&["a"]).max_keys(1_024).when_full(WhenFull::Closed), vec![]),
+        ("L906 too few", policies(&["a"]).max_keys(1_023), vec![max_keys.clone()]),
+        ("L906 too many", policies(&["a"]).max_keys(16_777_217), vec![max_keys.clone()]),
+        ("L908 least", policies(&["a"]).deadline(ms(5)), vec![]),
+        ("L908 most", policies(&["a"]).deadline(ms(250)), vec![]),
+        ("L908 too short", policies(&["a"]).deadline(ms(4)), vec![deadline.clone()]),
+        ("L908 too long", policies(&["a"]).deadline(ms(251)), vec![deadline.clone()]),
+        (
+            "9.1 all at once",
+            policies(&["a", "a", "B"]).deadline(ms(1)).max_keys(0),
+            vec![twice("a"), named("B"), deadline, max_keys],
+        ),
+    ] {
+        assert_eq!(faults(builder), want, "{name}");
+    }
+}
+
+#[test]
+fn errors_name_every_fault() {
+    let error = policies(&["a", "a", "B"]).build().unwrap_err();
+    let want =
+        r#"policy "a" is there more than once; policy "B" needs a name of [a-z][a-z0-9_-]{0,31}"#;
+    assert_eq!(error.to_string(), want);
+}
+
+#[test]
+fn default_names() {
+    let minute = limit(60, 60_000);
+    for (policy, want, tenant) in [
+        (Policy::per_token(minute), "token", false),
+        (Policy::per_subject(minute), "subject", false),
+        (Policy::per_workspace(minute), "workspace", true),
+        (Policy::per_app(minute), "app", true),
+        (Policy::custom("plan", minute, |_| Ok(CustomKey::Exempt)), "plan", false),
+    ] {
+        assert_eq!((policy.name(), policy.is_tenant()), (want, tenant), "L902 {want}");
+    }
+}
+
+#[test]
+fn clones_are_one_limiter() {
+    let (one, other) = (policies(&["a"]).build().unwrap(), policies(&["a"]).build().unwrap());
+    assert_eq!(one.number(), one.clone().number(), "L103");
+    assert_ne!(one.number(), other.number(), "L805");
+}
+
+/// The bodies of §7.2; their fields are looked at in `tests/limits.rs`.
+#[test]
+fn bodies() {
+    use crate::rejection::LimitRefusal;
+    let violated = vec![PolicyName::new("token").unwrap()];
+    for (name, retry_after_ms, want) in [
+        (
+            "L721, L738",
+            Some(23_456),
+            r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Too Many Requests","status":429,"error":"rate_limited","detail":"Too many requests. Try again after the time in Retry-After.","retry_after_ms":23456,"violated-policies":["token"]}"#,
+        ),
+        (
+            "L722",
+            None,
+            r#"{"type":"about:blank","title":"Too Many Requests","status":429,"error":"cost_over_limit","detail":"This request costs more than its limit ever allows.","violated-policies":["token"]}"#,
+        ),
+    ] {
+        let refusal = LimitRefusal { retry_after_ms, violated: violated.clone() };
+        let body = Rejection::over_limit(refusal).body();
+        assert_eq!(std::str::from_utf8(&body).unwrap(), want, "{name}");
+    }
+}
