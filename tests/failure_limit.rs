@@ -12,7 +12,8 @@ use support::{Desk, Inner, get, inner, limit, send, status, told};
 use tower::Layer;
 use tower_bearer::limit::{Network, PeerAddr};
 use tower_bearer::rejection::{Rejection, RejectionKind, StepName};
-use tower_bearer::stack::{BearerCheck, FailureLimit, FailureLimitError, ScopeCheck};
+use tower_bearer::stack::{BearerCheck, CallerMount, FailureLimit, FailureLimitError, ScopeCheck};
+use tower_bearer::store::{CallerSource, MountRequest, Mounted};
 
 type Guarded = <FailureLimit as Layer<
     <BearerCheck as Layer<<ScopeCheck as Layer<Inner>>::Service>>::Service,
@@ -76,6 +77,18 @@ async fn three_guesses() {
     assert_eq!(status(&response), 200, "L871 60 s later");
 }
 
+/// A later step that knows no caller: it refuses with 401 `invalid_token` too.
+struct Nobody;
+
+impl CallerSource for Nobody {
+    type Caller = ();
+    type Error = std::convert::Infallible;
+
+    async fn mount(&self, _: &MountRequest) -> Result<Mounted<()>, Self::Error> {
+        Ok(Mounted::Unknown)
+    }
+}
+
 #[tokio::test]
 async fn what_does_not_count() {
     let desk = Desk::new();
@@ -91,15 +104,18 @@ async fn what_does_not_count() {
         request
     };
     let refusing = failures.layer(BearerCheck::new(&desk.auth).layer(inner(401).0));
+    let unknown = CallerMount::new(&desk.auth, Nobody).layer(inner(200).0);
+    let unknown = failures.layer(BearerCheck::new(&desk.auth).layer(unknown));
     for _ in 0..10 {
         let answers = [
+            send(&unknown, from_peer(get("/me", &good), "192.0.2.7")).await,
             send(&read, from_peer(get("/me", &good), "192.0.2.1")).await,
             send(&read, from_peer(bare(), "192.0.2.2")).await,
             send(&run, from_peer(get("/me", &good), "192.0.2.3")).await,
             send(&read, from_peer(twice(), "192.0.2.4")).await,
             send(&refusing, from_peer(get("/me", &good), "192.0.2.5")).await,
         ];
-        assert_eq!(answers.each_ref().map(status), [200, 401, 403, 400, 401], "L841, L872");
+        assert_eq!(answers.each_ref().map(status), [401, 200, 401, 403, 400, 401], "L841, L872");
     }
     desk.tokens.out.store(true, Ordering::SeqCst);
     for number in 0..10 {

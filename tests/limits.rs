@@ -152,7 +152,11 @@ async fn two_policies_are_told_together() {
     for now in [0, 1_000] {
         desk.advance(now);
         for _ in 0..5 {
-            assert_eq!(status(&send(&service, get("/me", &token)).await), 200, "L252 {now}");
+            let response = send(&service, get("/me", &token)).await;
+            assert_eq!(status(&response), 200, "L252 {now}");
+            // less than the minute has at first, then as much and the first of the two
+            let quota = context(&response).quota().unwrap();
+            assert_eq!(quota.policy.as_str(), "burst", "L705, L813 {now}");
         }
     }
     let response = send(&service, get("/me", &token)).await;

@@ -122,6 +122,8 @@ async fn out_of_place() {
     };
     let members = || WorkspaceMembershipCheck::new(&desk.auth, North);
     let place_2 = ServiceBuilder::new().layer(bearer()).layer(RateLimit::from(&workspace));
+    let early = TenantLimit::from(per_token(10, 60_000));
+    let early = ServiceBuilder::new().layer(bearer()).layer(early);
     let no_members =
         ServiceBuilder::new().layer(bearer()).layer(apps()).layer(TenantLimit::from(&workspace));
     let exempt = ServiceBuilder::new()
@@ -147,6 +149,13 @@ async fn out_of_place() {
     desk.store_record(&guest, record);
     for (name, service, path, token, want) in [
         ("L824 place 2", boxed(place_2.service(inner(200).0)), "/apps/app-public", &member, 500),
+        (
+            "L822 too early, whatever it counts",
+            boxed(early.service(inner(200).0)),
+            "/apps/app-public",
+            &member,
+            500,
+        ),
         (
             "L822 no MEMBER",
             boxed(no_members.service(inner(200).0)),
