@@ -1,0 +1,11 @@
+//! The shorthand for scopes keeps the order too.
+
+mod support;
+
+use support::given;
+use tower_bearer::stack::BearerStack;
+
+fn main() {
+    let stack = BearerStack::new(given());
+    let _late = stack.resolve_app(given()).require_scopes(["apps:run"]);
+}
