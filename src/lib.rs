@@ -13,6 +13,9 @@ pub mod clock;
 mod context;
 mod evidence;
 pub mod forward;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod gate;
 pub mod id;
 pub mod issuing;

@@ -6,7 +6,7 @@
 //! 4. No refusal may be stored by a cache on the way (`Cache-Control: no-store`).
 
 mod answers;
-mod challenge;
+pub(crate) mod challenge;
 mod kind;
 mod problem;
 mod token;

@@ -139,6 +139,7 @@ mod tests {
 
     use super::CredentialError::*;
     use super::*;
+    use crate::fuzz::bearer_header::{naive, shout};
 
     const TOK: &str = "tba_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh81xprsL";
     const MAX: usize = 4096;
@@ -370,48 +371,5 @@ mod tests {
             pieces.clone(),
             pieces.prop_map(|rest| [b"Bearer ".to_vec(), rest].concat()),
         ]
-    }
-
-    /// The value with its scheme in capitals.
-    fn shout(value: &[u8]) -> Vec<u8> {
-        let start = value.iter().position(|byte| !is_blank(*byte)).unwrap_or(value.len());
-        let mut shouted = value.to_vec();
-        for byte in shouted[start..].iter_mut().take_while(|byte| !is_blank(**byte)) {
-            byte.make_ascii_uppercase();
-        }
-        shouted
-    }
-
-    /// P205 to P216 word by word, on text of Latin-1, with all that the one above avoids.
-    fn naive(values: &[Vec<u8>], max: usize) -> Result<String, CredentialError> {
-        let [value] = values else {
-            return Err(if values.is_empty() { Missing } else { SeveralCredentials });
-        };
-        let text: String = value.iter().copied().map(char::from).collect();
-        let text = text.trim_matches([' ', '\t']);
-        if text.is_empty() {
-            return Err(Malformed);
-        }
-        let mut words = text.splitn(2, [' ', '\t']);
-        if words.next().map(str::to_ascii_lowercase).as_deref() != Some("bearer") {
-            return Err(OtherScheme);
-        }
-        let after = &text["bearer".len()..];
-        let token = after.trim_start_matches(' ');
-        if token.is_empty() || token.starts_with('\t') {
-            return Err(Malformed);
-        }
-        if token.chars().count() > max {
-            return Err(TooLong);
-        }
-        if token.contains([' ', '\t', ',', ';', '"']) {
-            return Err(Malformed);
-        }
-        let body = token.trim_end_matches('=');
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
-        if body.is_empty() || !body.chars().all(allowed) {
-            return Err(NotB64Token);
-        }
-        Ok(token.to_owned())
     }
 }

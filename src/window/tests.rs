@@ -1,5 +1,6 @@
 use super::vectors::{backward, cost, forward, limit};
 use super::*;
+use crate::fuzz::window::{Naive, small};
 use proptest::prelude::*;
 
 #[test]
@@ -79,50 +80,6 @@ fn taking_back() {
 fn small_logs_stay_small() {
     assert_eq!(size_of::<Window>(), 32);
     assert_eq!(size_of::<Limit>(), 8);
-}
-
-fn small(value: u64) -> u32 {
-    value.try_into().unwrap()
-}
-
-/// The rules of §2.1 word by word: every stamp kept, every wait found by trying.
-#[derive(Default)]
-struct Naive {
-    stamps: Vec<u64>,
-}
-
-impl Naive {
-    fn live(&self, window: u64, now: u64) -> u64 {
-        self.stamps.iter().filter(|stamp| now - **stamp < window).count() as u64
-    }
-
-    fn admit(&mut self, limit: &Limit, units: u32, now: u64) -> Verdict {
-        let (count, window) = (u64::from(limit.count().get()), u64::from(limit.window_ms()));
-        if u64::from(units) > count {
-            return Verdict::Never;
-        }
-        let over = self.stamps.iter().max().map_or(0, |newest| newest.saturating_sub(now));
-        let moved: Vec<u64> = self.stamps.iter().map(|stamp| stamp - over).collect();
-        let before = std::mem::replace(&mut self.stamps, moved);
-        let fits = |this: &Self, at| this.live(window, at) + u64::from(units) <= count;
-        if !fits(self, now) {
-            let remaining = count.saturating_sub(self.live(window, now));
-            let wait = (1..=window).find(|wait| fits(self, now + wait)).unwrap();
-            if over == 0 {
-                self.stamps = before;
-            } else {
-                self.stamps.retain(|stamp| now - stamp < window);
-            }
-            return Verdict::Deny { remaining: small(remaining), retry_after_ms: small(wait) };
-        }
-        self.stamps.retain(|stamp| now - stamp < window);
-        self.stamps.extend((0..units).map(|_| now));
-        let oldest = self.stamps.iter().min().unwrap();
-        Verdict::Admit {
-            remaining: small(count - self.stamps.len() as u64),
-            reset_ms: small(window - (now - oldest)),
-        }
-    }
 }
 
 fn start() -> impl Strategy<Value = u64> {

@@ -1,0 +1,93 @@
+//! XT3.10: a byte each for limit, window and start, then pairs of a step in time and a cost.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::window::{Limit, Verdict, Window};
+
+/// Verdict for verdict that of the naive log; never more than the limit in any window; nothing overflows.
+pub(super) fn holds(bytes: &[u8]) {
+    let [count, length, start, calls @ ..] = bytes else { return };
+    let length = u64::from(*length) + 1;
+    let Some(count) = NonZeroU32::new(u32::from(*count)) else { return };
+    let Ok(limit) = Limit::new(count, Duration::from_millis(length)) else { return };
+    let starts = [10_000, (1 << 32) - 40, 7 << 32, (1 << 40) + 3, u64::MAX - 40_000];
+    let Some(mut now) = starts.get(usize::from(start & 0x7F) % starts.len()).copied() else {
+        return;
+    };
+    let may_go_back = start & 0x80 != 0;
+
+    let (mut window, mut naive, mut arrivals) = (Window::new(), Naive::default(), Vec::new());
+    for call in calls.chunks_exact(2).take(64) {
+        let [step, units] = call else { return };
+        let step = i64::from(step.cast_signed());
+        now = now.saturating_add_signed(if may_go_back { step } else { step.abs() });
+        let Some(cost) = NonZeroU32::new(u32::from(units % 16)) else { continue };
+        let got = window.admit(&limit, cost, now);
+        assert_eq!(got, naive.admit(&limit, cost.get(), now), "at {now} cost {cost}");
+        if !may_go_back {
+            if let Verdict::Admit { .. } = got {
+                arrivals.extend((0..cost.get()).map(|_| now));
+            }
+            let live = arrivals.iter().filter(|at| now - **at < length).count();
+            assert!(live <= count.get() as usize, "{live} of {count} in one window at {now}");
+        }
+    }
+
+    // no overflow at either end of the number line
+    let mut window = Window::new();
+    for call in calls.chunks_exact(9).take(64) {
+        let [cost, time @ ..] = call else { return };
+        let now = time.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+        let Some(cost) = NonZeroU32::new(u32::from(*cost)) else { continue };
+        if let Verdict::Deny { retry_after_ms, .. } = window.admit(&limit, cost, now) {
+            assert!((1..=limit.window_ms()).contains(&retry_after_ms));
+        }
+        window.take_back(cost, now);
+    }
+}
+
+/// The rules of a log word by word: every stamp kept, every wait found by trying.
+#[derive(Default)]
+pub(crate) struct Naive {
+    pub(crate) stamps: Vec<u64>,
+}
+
+impl Naive {
+    pub(crate) fn live(&self, window: u64, now: u64) -> u64 {
+        self.stamps.iter().filter(|stamp| now - **stamp < window).count() as u64
+    }
+
+    pub(crate) fn admit(&mut self, limit: &Limit, units: u32, now: u64) -> Verdict {
+        let (count, window) = (u64::from(limit.count().get()), u64::from(limit.window_ms()));
+        if u64::from(units) > count {
+            return Verdict::Never;
+        }
+        let over = self.stamps.iter().max().map_or(0, |newest| newest.saturating_sub(now));
+        let moved: Vec<u64> = self.stamps.iter().map(|stamp| stamp - over).collect();
+        let before = std::mem::replace(&mut self.stamps, moved);
+        let fits = |this: &Self, at| this.live(window, at) + u64::from(units) <= count;
+        if !fits(self, now) {
+            let remaining = count.saturating_sub(self.live(window, now));
+            let wait =
+                (1..=window).find(|wait| fits(self, now + wait)).expect("an empty window fits");
+            if over == 0 {
+                self.stamps = before;
+            } else {
+                self.stamps.retain(|stamp| now - stamp < window);
+            }
+            return Verdict::Deny { remaining: small(remaining), retry_after_ms: small(wait) };
+        }
+        self.stamps.retain(|stamp| now - stamp < window);
+        self.stamps.extend((0..units).map(|_| now));
+        let oldest = self.stamps.iter().min().copied().unwrap_or(now);
+        Verdict::Admit {
+            remaining: small(count - self.stamps.len() as u64),
+            reset_ms: small(window - (now - oldest)),
+        }
+    }
+}
+
+pub(crate) fn small(value: u64) -> u32 {
+    value.try_into().expect("counts and waits are below 2^32")
+}
