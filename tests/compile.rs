@@ -1,4 +1,5 @@
 //! Steps in a wrong order do not compile, and the message says what to call first.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it")]
 
 use std::path::{Path, PathBuf};
 

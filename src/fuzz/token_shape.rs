@@ -10,7 +10,8 @@ use crate::token::{TokenKind, TokenKinds};
 /// At most one kind, and the one that the naive reading finds; mint then parse is the identity; one changed byte never passes
 /// a checksum.
 pub(super) fn holds(bytes: &[u8]) {
-    let Some((which, rest)) = settings(bytes) else { return };
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let which = usize::from(*first);
     let Some((pick, rest)) = settings(rest) else { return };
     let Some((declared, kinds)) = REGISTRIES.get(which % REGISTRIES.len()) else { return };
     let text = String::from_utf8_lossy(rest);
@@ -34,7 +35,7 @@ pub(super) fn holds(bytes: &[u8]) {
         let mut changed = minted.expose().as_bytes().to_vec();
         let at = pick % changed.len();
         let Some(byte) = changed.get_mut(at) else { return };
-        *byte = if which < 128 { *byte ^ 1 } else { (*byte ^ (which as u8 & 0x7F)) & 0x7F };
+        *byte = (*byte ^ first.rotate_left(1).max(1)) & 0x7F;
         let changed = String::from_utf8_lossy(&changed).into_owned();
         if changed != minted.expose() {
             let got = kinds.classify(&changed).ok();
