@@ -1,5 +1,7 @@
 //! The stack works around axum, plain hyper over h1 and h2, and whatever body a service has.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
+
 mod support;
 
 use std::convert::Infallible;

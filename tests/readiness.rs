@@ -1,5 +1,7 @@
 //! The tower contract: the service that was polled ready is the one that is called, and a refused one is freed.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
+
 mod support;
 
 use std::convert::Infallible;

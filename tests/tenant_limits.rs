@@ -134,7 +134,7 @@ async fn out_of_place() {
     let by_path = Finder::path("/apps/{app}").unwrap();
     let no_app = ServiceBuilder::new()
         .layer(bearer())
-        .layer(WorkspaceMembershipCheck::in_request(&desk.auth, by_path, North))
+        .layer(WorkspaceMembershipCheck::new(&desk.auth, North).in_request(by_path))
         .layer(TenantLimit::from(&app));
     let member = desk.token("full", "acc-member");
     let guest = format!("tbe_{:A>43}", "guest");

@@ -49,7 +49,6 @@ enum Payload {
     Scopes(Arc<RequiredScopes>),
     Kinds(Arc<Vec<Arc<str>>>),
     Limit(Box<LimitRefusal>),
-    RetryAfter(u32),
     Missing(Evidence),
 }
 
@@ -129,12 +128,6 @@ impl Rejection {
         Self { payload, ..Self::new(kind, Reason::RateLimited) }
     }
 
-    #[must_use]
-    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
-        self.payload = Payload::RetryAfter(seconds.max(1));
-        self
-    }
-
     /// Notes which step refused; the first note stands.
     pub(crate) fn refused_by(&mut self, step: StepName) {
         self.step.get_or_insert(step);
@@ -170,7 +163,7 @@ impl Rejection {
         match &self.payload {
             Payload::Limit(refusal) => refusal.retry_after_ms,
             Payload::None | Payload::Scopes(_) | Payload::Kinds(_) => None,
-            Payload::RetryAfter(_) | Payload::Missing(_) => None,
+            Payload::Missing(_) => None,
         }
     }
 
@@ -179,7 +172,7 @@ impl Rejection {
         match &self.payload {
             Payload::Limit(refusal) => &refusal.violated,
             Payload::None | Payload::Scopes(_) | Payload::Kinds(_) => &[],
-            Payload::RetryAfter(_) | Payload::Missing(_) => &[],
+            Payload::Missing(_) => &[],
         }
     }
 
@@ -188,7 +181,7 @@ impl Rejection {
         match &self.payload {
             Payload::Missing(missing) => Some(*missing),
             Payload::None | Payload::Scopes(_) | Payload::Kinds(_) => None,
-            Payload::RetryAfter(_) | Payload::Limit(_) => None,
+            Payload::Limit(_) => None,
         }
     }
 
@@ -205,7 +198,7 @@ impl Rejection {
         let scope = match &self.payload {
             Payload::Scopes(required) => Some(required.challenge_scopes()),
             Payload::None | Payload::Kinds(_) | Payload::Limit(_) => None,
-            Payload::RetryAfter(_) | Payload::Missing(_) => None,
+            Payload::Missing(_) => None,
         };
         if let Some(challenge) = self.answers().challenge(self.kind, scope) {
             headers.insert(WWW_AUTHENTICATE, challenge);
@@ -222,7 +215,7 @@ impl Rejection {
             Payload::Scopes(required) => Extras::Scopes(required),
             Payload::Kinds(kinds) => Extras::Kinds(kinds),
             Payload::Limit(refusal) => Extras::Limit(refusal),
-            Payload::None | Payload::RetryAfter(_) | Payload::Missing(_) => Extras::None,
+            Payload::None | Payload::Missing(_) => Extras::None,
         };
         self.answers().body(self.kind, extras)
     }
@@ -232,7 +225,6 @@ impl Rejection {
             (Payload::Limit(refusal), _) => {
                 refusal.retry_after_ms.map(|ms| u64::from(ms).div_ceil(1_000).max(1))
             }
-            (Payload::RetryAfter(seconds), _) => Some(u64::from(*seconds)),
             (_, RejectionKind::Undecidable) => Some(self.answers().retry_after_seconds()),
             _ => None,
         }

@@ -17,7 +17,7 @@ use tower_bearer::token::Digest;
 
 /// What a port does when it is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mood {
+pub(crate) enum Mood {
     Answer,
     /// Reads the answer at once, and gives it out when it is let go.
     Hold,
@@ -30,10 +30,10 @@ pub enum Mood {
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot reach db.internal with password=hunter2")]
-pub struct Down;
+pub(crate) struct Down;
 
 /// One port: rows, a mood, and counts.
-pub struct Port<K, A> {
+pub(crate) struct Port<K, A> {
     rows: Mutex<HashMap<K, A>>,
     mood: Mutex<Mood>,
     calls: AtomicUsize,
@@ -43,36 +43,36 @@ pub struct Port<K, A> {
 }
 
 impl<K: Eq + Hash, A: Clone> Port<K, A> {
-    pub fn put(&self, key: K, row: A) {
+    pub(crate) fn put(&self, key: K, row: A) {
         self.rows.lock().unwrap().insert(key, row);
     }
 
-    pub fn remove(&self, key: &K) {
+    pub(crate) fn remove(&self, key: &K) {
         self.rows.lock().unwrap().remove(key);
     }
 
-    pub fn set(&self, mood: Mood) {
+    pub(crate) fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
     /// Lets so many held answers go.
-    pub fn let_go(&self, answers: usize) {
+    pub(crate) fn let_go(&self, answers: usize) {
         self.let_go.add_permits(answers);
     }
 
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.running.load(Ordering::SeqCst)
     }
 
-    pub fn peak(&self) -> usize {
+    pub(crate) fn peak(&self) -> usize {
         self.peak.load(Ordering::SeqCst)
     }
 
-    pub async fn ask(&self, key: &K) -> Result<Option<A>, Down> {
+    pub(crate) async fn ask(&self, key: &K) -> Result<Option<A>, Down> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(now, Ordering::SeqCst);
@@ -121,17 +121,17 @@ impl<K, A> Default for Port<K, A> {
 
 /// Every port at once, each with a mood of its own. Clones share everything.
 #[derive(Clone, Default)]
-pub struct Scripted {
-    pub tokens: Arc<Port<Digest, TokenRecord>>,
-    pub apps: Arc<Port<AppId, AppRecord>>,
-    pub permits: Arc<Port<(AppId, AccountId), ()>>,
-    pub members: Arc<Port<(AccountId, WorkspaceId), Membership>>,
-    pub callers: Arc<Port<String, Who>>,
+pub(crate) struct Scripted {
+    pub(crate) tokens: Arc<Port<Digest, TokenRecord>>,
+    pub(crate) apps: Arc<Port<AppId, AppRecord>>,
+    pub(crate) permits: Arc<Port<(AppId, AccountId), ()>>,
+    pub(crate) members: Arc<Port<(AccountId, WorkspaceId), Membership>>,
+    pub(crate) callers: Arc<Port<String, Who>>,
 }
 
 /// The caller that the scripted source mounts.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Who(pub String);
+pub(crate) struct Who(pub(crate) String);
 
 impl TokenStore for Scripted {
     type Error = Down;
@@ -178,12 +178,12 @@ impl CallerSource for Scripted {
 
 /// A service that answers 200 and counts its calls.
 #[derive(Clone, Default)]
-pub struct Counting {
+pub(crate) struct Counting {
     calls: Arc<AtomicUsize>,
 }
 
 impl Counting {
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 }

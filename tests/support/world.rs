@@ -16,7 +16,7 @@ use super::scripted::{Scripted, Who};
 
 /// Kinds `account` (`tst_`, up to `full`) and `external` (`ext_`, fixed `apps:run`), without checksums so that tests can write
 /// tokens.
-pub fn kinds() -> TokenKinds {
+pub(crate) fn kinds() -> TokenKinds {
     let account = TokenKind::new("account").prefix("tst_").subject(SubjectType::Account);
     let external = TokenKind::new("external").prefix("ext_").subject(SubjectType::External);
     TokenKinds::builder()
@@ -28,41 +28,41 @@ pub fn kinds() -> TokenKinds {
 }
 
 /// Token number `n` of a prefix.
-pub fn token(prefix: &str, n: u64) -> String {
+pub(crate) fn token(prefix: &str, n: u64) -> String {
     format!("{prefix}{n:043}")
 }
 
-pub fn account(id: &str) -> Subject {
+pub(crate) fn account(id: &str) -> Subject {
     Subject::Account { id: AccountId::new(id).unwrap() }
 }
 
-pub fn external(subject: &str) -> Subject {
+pub(crate) fn external(subject: &str) -> Subject {
     let issuer = Issuer::new("https://idp.example").unwrap();
     Subject::External { issuer, subject: ExternalId::new(subject).unwrap(), email: None }
 }
 
-pub fn workspace(id: &str) -> WorkspaceId {
+pub(crate) fn workspace(id: &str) -> WorkspaceId {
     WorkspaceId::new(id).unwrap()
 }
 
-pub fn app(id: &str) -> AppId {
+pub(crate) fn app(id: &str) -> AppId {
     AppId::new(id).unwrap()
 }
 
 /// A world on a clock that stands still.
-pub struct World {
-    pub store: Scripted,
-    pub clock: ManualClock,
-    pub auth: Authenticator,
+pub(crate) struct World {
+    pub(crate) store: Scripted,
+    pub(crate) clock: ManualClock,
+    pub(crate) auth: Authenticator,
 }
 
 impl World {
     /// Without jitter, so that lives end to the millisecond.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|builder| builder)
     }
 
-    pub fn with(set: impl FnOnce(AuthenticatorBuilder) -> AuthenticatorBuilder) -> Self {
+    pub(crate) fn with(set: impl FnOnce(AuthenticatorBuilder) -> AuthenticatorBuilder) -> Self {
         let (store, clock) = (Scripted::default(), ManualClock::new());
         let builder =
             Authenticator::builder(kinds(), store.clone()).clock(clock.clone()).ttl_jitter(0.0);
@@ -70,16 +70,22 @@ impl World {
         Self { store, clock, auth }
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now().wall()
     }
 
     /// Puts a live token of one hour into the store.
-    pub fn token(&self, text: &str, subject: Subject, scopes: &str) -> Digest {
+    pub(crate) fn token(&self, text: &str, subject: Subject, scopes: &str) -> Digest {
         self.token_for(text, subject, scopes, Duration::from_secs(3_600))
     }
 
-    pub fn token_for(&self, text: &str, subject: Subject, scopes: &str, life: Duration) -> Digest {
+    pub(crate) fn token_for(
+        &self,
+        text: &str,
+        subject: Subject,
+        scopes: &str,
+        life: Duration,
+    ) -> Digest {
         let kind = subject.subject_type().as_str();
         let id = TokenId::new(format!("tok-{}", &text[text.len() - 8..])).unwrap();
         let record = TokenRecord::new(id, kind, subject, self.now().saturating_add(life));
@@ -88,19 +94,19 @@ impl World {
         digest
     }
 
-    pub fn app(&self, id: &str, of: &str, mode: &str) {
+    pub(crate) fn app(&self, id: &str, of: &str, mode: &str) {
         let record = AppRecord::new(app(id), workspace(of), AccessMode::from_word(mode));
         self.store.apps.put(app(id), record);
     }
 
-    pub fn member(&self, id: &str, of: &str) {
+    pub(crate) fn member(&self, id: &str, of: &str) {
         let key = (AccountId::new(id).unwrap(), workspace(of));
         self.store.members.put(key, Membership::new("editor"));
         self.store.callers.put(format!("account:{id}"), Who(id.to_owned()));
     }
 }
 
-pub fn get(path: &str, token: Option<&str>) -> Request<Full<bytes::Bytes>> {
+pub(crate) fn get(path: &str, token: Option<&str>) -> Request<Full<bytes::Bytes>> {
     let mut request = Request::builder().uri(path);
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -109,7 +115,7 @@ pub fn get(path: &str, token: Option<&str>) -> Request<Full<bytes::Bytes>> {
 }
 
 /// Status, `error` member and whole body of an answer.
-pub async fn read<B>(response: Response<B>) -> (u16, String, String)
+pub(crate) async fn read<B>(response: Response<B>) -> (u16, String, String)
 where
     B: http_body::Body,
     B::Error: std::fmt::Debug,
