@@ -4,6 +4,7 @@ use http::header::HeaderName;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::audit::{Audit, AuditSink, TracingSink};
@@ -253,6 +254,7 @@ impl AuthenticatorBuilder {
                 audit,
                 clock: Arc::clone(&self.clock),
                 credential_header: self.credential_header,
+                epoch: Arc::new(AtomicU64::new(0)),
             }),
             clock: self.clock,
             tokens: self.tokens,

@@ -1,7 +1,7 @@
 //! What is a record worth? A plain function of facts and time.
 
 use crate::clock::Moment;
-use crate::context::{LimitIds, TokenFacts};
+use crate::context::{LimitIds, Recent, TokenFacts};
 use crate::rejection::Reason;
 use crate::store::{LogId, TokenRecord};
 use crate::token::{Digest, Kind};
@@ -46,6 +46,7 @@ pub(super) fn judge(
             token: LogId::of_token(digest.as_bytes()),
             subject: LogId::of_subject(subject_key.as_str()),
         },
+        recent: Recent::default(),
         subject: record.subject,
         subject_key,
     })

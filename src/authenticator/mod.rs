@@ -273,16 +273,16 @@ impl Authenticator {
 
     fn look_up(&self, digest: Digest, kind: &Kind, now: Moment) -> Sight {
         match self.shared.tokens.known(&digest, now) {
-            Known::Yes(facts) if now.wall() >= facts.expires_at => {
+            Known::Yes(facts, _) if now.wall() >= facts.expires_at => {
                 self.shared.tokens.drop_known(&digest);
                 self.expire_later(&facts.token_id, digest, now);
                 Sight::Refused(Reason::Expired)
             }
             // the wall clock stepped back: the source must say again what the token is worth
-            Known::Yes(facts) if now.monotonic_nanos() >= facts.expires_nanos => {
+            Known::Yes(facts, _) if now.monotonic_nanos() >= facts.expires_nanos => {
                 Sight::Ask(digest, kind.clone())
             }
-            Known::Yes(facts) => Sight::Known(facts),
+            Known::Yes(facts, _) => Sight::Known(facts),
             Known::No(reason) => Sight::Refused(reason),
             Known::Unknown => Sight::Ask(digest, kind.clone()),
         }
@@ -348,6 +348,8 @@ impl Authenticator {
         for listener in listeners.iter().filter_map(Weak::upgrade) {
             listener.forget(change);
         }
+        // last: whoever reads the new epoch finds the caches as the change left them
+        self.shared.realm.epoch.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -20,6 +20,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,7 +72,8 @@ pub(crate) struct Trouble {
 /// What the cache knows about a key at a moment.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Known<V, N> {
-    Yes(V),
+    /// The fact, and the first monotonic nanosecond at which it counts no more.
+    Yes(V, u64),
     No(N),
     Unknown,
 }
@@ -99,6 +101,7 @@ pub(crate) struct Facts<K, V, N> {
 }
 
 struct Inner<K, V, N> {
+    number: u64,
     settings: CacheSettings,
     clock: Arc<dyn Clock>,
     known: Bounded<K, Entry<V>>,
@@ -110,6 +113,8 @@ struct Inner<K, V, N> {
     chance: Chance,
     concerns: fn(&Change, &K, Option<&V>) -> bool,
 }
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Clone, Debug)]
 struct Entry<T> {
@@ -131,6 +136,7 @@ where
         concerns: fn(&Change, &K, Option<&V>) -> bool,
     ) -> Self {
         let inner = Inner {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             known: Bounded::new(settings.capacity),
             refused: Bounded::new(settings.negative_capacity),
             generations: Generations::new(),
@@ -151,11 +157,16 @@ where
         Arc::downgrade(&inner)
     }
 
+    /// Tells this cache from every other one of the process.
+    pub(crate) fn number(&self) -> u64 {
+        self.inner.number
+    }
+
     /// What is known without waiting.
     pub(crate) fn known(&self, key: &K, now: Moment) -> Known<V, N> {
         let alive = now.monotonic_nanos();
         if let Some(entry) = self.inner.known.get(key).filter(|entry| alive < entry.ends) {
-            return Known::Yes(entry.value);
+            return Known::Yes(entry.value, entry.ends);
         }
         match self.inner.refused.get(key).filter(|entry| alive < entry.ends) {
             Some(entry) => Known::No(entry.value),

@@ -1,6 +1,7 @@
 //! The facts of one token: what every request that presents it shares.
 
 use crate::clock::Timestamp;
+use crate::context::recall::Recent;
 use crate::id::{ClientId, TokenId, WorkspaceId};
 use crate::scope::Rights;
 use crate::store::LogId;
@@ -24,6 +25,8 @@ pub(crate) struct TokenFacts {
     pub(crate) digest: Digest,
     /// What limiters count by, computed once per fill.
     pub(crate) limit_ids: LimitIds,
+    /// What the last request with this token learned.
+    pub(crate) recent: Recent,
 }
 
 /// The ids of the logs that are the token's own.

@@ -5,13 +5,16 @@
 //! 3. It is a snapshot of the start of the request.
 
 mod facts;
+mod recall;
 
 pub(crate) use self::facts::{LimitIds, TokenFacts};
+pub(crate) use self::recall::{Kept, Recall, Recalled, Recent};
 
 use http::Extensions;
 use http::header::HeaderName;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::audit::{Audit, Event, EventName};
 use crate::clock::{Clock, Moment, Timestamp};
@@ -30,6 +33,8 @@ pub struct Realm {
     pub(crate) clock: Arc<dyn Clock>,
     /// One more header that a token may come in.
     pub(crate) credential_header: Option<HeaderName>,
+    /// Moved on by every `forget_`: what was recalled from before it counts no more.
+    pub(crate) epoch: Arc<AtomicU64>,
 }
 
 /// What is known about the caller of one request.
@@ -248,7 +253,7 @@ impl fmt::Debug for AuthContext {
 
 impl fmt::Debug for Realm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { answers, audit, clock: _, credential_header } = self;
+        let Self { answers, audit, clock: _, credential_header, epoch: _ } = self;
         f.debug_struct("Realm")
             .field("answers", answers)
             .field("audit", audit)

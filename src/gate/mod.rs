@@ -223,7 +223,7 @@ where
         let mut passage = Passage { head: &mut head, context: &mut context, notes: &mut notes };
         match self.checks.attempt(&mut passage) {
             Progress::Pass => {
-                allowed::<C>(&passage);
+                allowed::<C>(&mut passage);
                 put_back(&mut head, context);
                 GateFuture::calling(self.inner.call(Request::from_parts(head, body)), notes)
             }
@@ -264,7 +264,7 @@ fn ask<C: Checks>(
         let mut passage = Passage { head: &mut head, context: &mut context, notes: &mut notes };
         let mut verdict = checks.resume(at, &mut passage).await;
         match &mut verdict {
-            Ok(()) => allowed::<C>(&passage),
+            Ok(()) => allowed::<C>(&mut passage),
             Err(rejection) => settle(&checks, &told, &passage, rejection),
         }
         put_back(&mut head, context);

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::context::Recall;
 use crate::rejection::Rejection;
 use crate::token::Fingerprint;
 
@@ -17,8 +18,12 @@ pub struct Notes {
     pub(crate) bodiless: bool,
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) vary: Option<Arc<Vary>>,
-    pub(crate) limits: [Option<LimitNote>; 2],
+    pub(crate) limits: Vec<LimitNote>,
     pub(crate) after: Option<Arc<dyn After>>,
+    /// What the token's last request learned, and what this one did.
+    pub(crate) recall: Option<Arc<Recall>>,
+    pub(crate) learned: Option<Box<Recall>>,
+    pub(crate) epoch: u64,
 }
 
 /// The fields of one limiter.
@@ -47,9 +52,13 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 impl Notes {
     pub(crate) fn limit(&mut self, note: LimitNote) {
-        if let Some(free) = self.limits.iter_mut().find(|slot| slot.is_none()) {
-            *free = Some(note);
-        }
+        self.limits.push(note);
+    }
+
+    /// Where a step puts a fact that the next request of this token can use.
+    pub(crate) fn learned(&mut self) -> &mut Recall {
+        let epoch = self.epoch;
+        self.learned.get_or_insert_with(|| Box::new(Recall { epoch, ..Recall::default() }))
     }
 
     /// Writes the notes to an answer.
@@ -60,7 +69,7 @@ impl Notes {
             after.apply(status, response.headers_mut(), refusal.as_ref());
         }
         let silent = status.is_informational() || status.is_redirection();
-        for note in self.limits.iter_mut().filter_map(Option::take) {
+        for note in self.limits.drain(..) {
             if !silent && status != StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().append(RATE_LIMIT_POLICY, note.policy);
                 response.headers_mut().append(RATE_LIMIT, note.state);

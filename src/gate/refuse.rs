@@ -140,12 +140,15 @@ pub(crate) fn settle<C: Checks>(
     });
 }
 
-/// Tells the audit of a pass, for the share of passes that are told.
-pub(crate) fn allowed<C: Checks>(passage: &Passage<'_>) {
+/// Keeps what a pass learned, and tells the audit of the share of passes that are told.
+pub(crate) fn allowed<C: Checks>(passage: &mut Passage<'_>) {
     if !C::AUTHENTICATES {
         return;
     }
     let Some(context) = passage.context.as_ref() else { return };
+    if let (Some(learned), Some(facts)) = (passage.notes.learned.take(), &context.caller) {
+        facts.recent.keep(learned.over(passage.notes.recall.as_deref()));
+    }
     let audit = &context.realm.audit;
     if audit.samples(context.now) {
         let request_id = request_id(&passage.head.headers);

@@ -242,7 +242,7 @@ impl AppPolicy for AccessModes {
             Ok(decision) => Some(decision),
             Err(account) => {
                 match self.permits.known(&(app.id.clone(), account.clone()), context.now) {
-                    Known::Yes(()) => Some(Decision::Allow),
+                    Known::Yes((), _) => Some(Decision::Allow),
                     Known::No(()) => Some(Decision::NotPermitted),
                     Known::Unknown => None,
                 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use crate::authenticator::Authenticator;
 use crate::cache::{Change, Facts, Known, Question};
-use crate::context::{AuthContext, ResolvedApp};
+use crate::clock::Moment;
+use crate::context::{AuthContext, Kept, ResolvedApp};
 use crate::evidence::Evidence;
 use crate::gate::{Attempt, Later, Passage, Step, step_layer};
 use crate::id::{AppId, WorkspaceId};
@@ -71,6 +72,33 @@ impl AppResolver {
         self.find.app(passage.head).ok_or_else(unknown)
     }
 
+    /// The app of this token's last request, if this one names it too.
+    fn recalled(&self, passage: &Passage<'_>, now: Moment) -> Option<Arc<AppRecord>> {
+        let kept = passage.notes.recall.as_ref()?.app.as_ref()?;
+        let app = kept.fresh(self.apps.number(), now.monotonic_nanos())?;
+        // an id holds nothing that is escaped: equal bytes are the same id
+        self.find.names(passage.head, app.id.as_str()).then(|| Arc::clone(app))
+    }
+
+    fn attempt_at(&self, passage: &mut Passage<'_>) -> Result<Attempt, Rejection> {
+        let now = passage.context()?.now;
+        if let Some(app) = self.recalled(passage, now) {
+            let id = app.id.clone();
+            return self.verdict(passage.context()?, &id, Some(app)).map(Attempt::Pass);
+        }
+        let id = self.id(passage)?;
+        let app = match self.apps.known(&id, now) {
+            Known::Yes(app, ends) => {
+                let (cache, value) = (self.apps.number(), Arc::clone(&app));
+                passage.notes.learned().app = Some(Kept { cache, ends, value });
+                Some(app)
+            }
+            Known::No(()) => None,
+            Known::Unknown => return Ok(Attempt::Ask),
+        };
+        self.verdict(passage.context()?, &id, app).map(Attempt::Pass)
+    }
+
     /// Puts the app into the context, or refuses.
     fn verdict(
         &self,
@@ -120,19 +148,7 @@ impl Step for AppResolver {
     }
 
     fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
-        let id = match self.id(passage) {
-            Ok(id) => id,
-            Err(rejection) => return Attempt::Reject(rejection),
-        };
-        let context = match passage.context() {
-            Ok(context) => context,
-            Err(rejection) => return Attempt::Reject(rejection),
-        };
-        match self.apps.known(&id, context.now) {
-            Known::Yes(app) => self.verdict(context, &id, Some(app)).into(),
-            Known::No(()) => self.verdict(context, &id, None).into(),
-            Known::Unknown => Attempt::Ask,
-        }
+        self.attempt_at(passage).unwrap_or_else(Attempt::Reject)
     }
 
     async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {

@@ -8,6 +8,7 @@
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::request::Parts;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::authenticator::{Authenticator, Sight};
 use crate::context::{AuthContext, Realm, TokenFacts};
@@ -160,6 +161,9 @@ impl BearerCheck {
     /// Puts a fresh context in place of whatever was there.
     fn leave(&self, passage: &mut Passage<'_>, facts: Option<Arc<TokenFacts>>, loaded: bool) {
         let now = passage.now(|| self.auth.read_clock());
+        let epoch = self.realm.epoch.load(Ordering::Acquire);
+        passage.notes.epoch = epoch;
+        passage.notes.recall = facts.as_ref().and_then(|facts| facts.recent.recall(epoch));
         let mut context = AuthContext::new(Arc::clone(&self.realm), self.auth.number(), now);
         context.caller = facts;
         context.loaded = loaded;

@@ -6,6 +6,7 @@
 //! 4. No such account: 401. No answer, or none in time: 503.
 
 use http::Extensions;
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use crate::audit::{Event, EventName};
 use crate::authenticator::Authenticator;
 use crate::cache::{Change, Facts, Known, Question, Trouble};
 use crate::clock::Moment;
-use crate::context::AuthContext;
+use crate::context::{AuthContext, Kept, Recalled};
 use crate::evidence::Evidence;
 use crate::gate::{Attempt, Passage, Step, step_layer};
 use crate::rejection::{Reason, Rejection, StepName};
@@ -77,6 +78,35 @@ impl CallerMount {
     }
 }
 
+impl CallerMount {
+    fn attempt_at(&self, passage: &mut Passage<'_>) -> Result<Attempt, Rejection> {
+        let Passage { head, context, notes } = passage;
+        let missing = || Rejection::misordered(Evidence::AUTHENTICATED);
+        let context = context.as_ref().ok_or_else(missing)?;
+        let kept = notes.recall.as_ref().and_then(|recall| recall.caller.as_ref());
+        let kept =
+            kept.and_then(|kept| kept.fresh(self.source.cache(), context.now.monotonic_nanos()));
+        if let Some(kept) = kept.filter(|kept| kept.is_for(context)) {
+            self.source.mount(&*kept.caller, &mut head.extensions);
+            return Ok(Attempt::Pass(Evidence::MOUNTED));
+        }
+        let Some(question) = self.question(context)? else {
+            return Ok(Attempt::Pass(Evidence::MOUNTED));
+        };
+        match self.source.known(&question, context.now) {
+            Known::Yes(caller, ends) => {
+                self.source.mount(&*caller, &mut head.extensions);
+                let MountRequest { workspace, app, .. } = question;
+                let (cache, value) = (self.source.cache(), Recalled { workspace, app, caller });
+                notes.learned().caller = Some(Kept { cache, ends, value });
+                Ok(Attempt::Pass(Evidence::MOUNTED))
+            }
+            Known::No(()) => Err(unknown()),
+            Known::Unknown => Ok(Attempt::Ask),
+        }
+    }
+}
+
 step_layer!(CallerMount);
 
 impl Step for CallerMount {
@@ -84,16 +114,7 @@ impl Step for CallerMount {
     const NEEDS: &'static [Evidence] = &[Evidence::AUTHENTICATED.and(Evidence::ANONYMOUS)];
 
     fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
-        let context = match passage.context() {
-            Ok(context) => context,
-            Err(rejection) => return Attempt::Reject(rejection),
-        };
-        let (question, now) = (self.question(context), context.now);
-        match question {
-            Ok(None) => Attempt::Pass(Evidence::MOUNTED),
-            Ok(Some(question)) => self.source.attempt(&question, now, &mut passage.head.extensions),
-            Err(rejection) => Attempt::Reject(rejection),
-        }
+        self.attempt_at(passage).unwrap_or_else(Attempt::Reject)
     }
 
     async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
@@ -106,10 +127,15 @@ impl Step for CallerMount {
     }
 }
 
+/// A caller with its type erased.
+type AnyCaller = Arc<dyn Any + Send + Sync>;
+
 /// A [`CallerSource`] with its types erased.
 trait Source: Send + Sync {
-    fn attempt(&self, question: &MountRequest, now: Moment, extensions: &mut Extensions)
-    -> Attempt;
+    /// The number of its cache.
+    fn cache(&self) -> u64;
+    fn known(&self, question: &MountRequest, now: Moment) -> Known<AnyCaller, ()>;
+    fn mount(&self, caller: &(dyn Any + Send + Sync), extensions: &mut Extensions);
     fn ask<'a>(
         &'a self,
         question: MountRequest,
@@ -119,14 +145,15 @@ trait Source: Send + Sync {
 }
 
 struct Callers<C> {
-    callers: Facts<MountRequest, Option<C>, ()>,
+    callers: Facts<MountRequest, Arc<Option<C>>, ()>,
     ask: Question<MountRequest, Mounted<C>>,
     auth: Authenticator,
 }
 
 impl<C: Clone + Send + Sync + 'static> Callers<C> {
     fn new(auth: &Authenticator, source: impl CallerSource<Caller = C>) -> Self {
-        let concerns = |change: &Change, of: &MountRequest, _: Option<&Option<C>>| match change {
+        let concerns = |change: &Change, of: &MountRequest, _: Option<&Arc<Option<C>>>| match change
+        {
             Change::App(app) => of.app.as_ref() == Some(app),
             Change::Workspace(workspace) => of.workspace.as_ref() == Some(workspace),
             Change::Account(account) => {
@@ -146,7 +173,7 @@ impl<C: Clone + Send + Sync + 'static> Callers<C> {
         Self { callers: auth.facts("caller", concerns), ask, auth: auth.clone() }
     }
 
-    async fn load(&self, question: MountRequest, now: Moment) -> Result<Option<C>, Rejection> {
+    async fn load(&self, question: MountRequest, now: Moment) -> Result<Arc<Option<C>>, Rejection> {
         let (ask, auth) = (self.ask.clone(), self.auth.clone());
         let load = |question: MountRequest| async move {
             let subject = question.subject.key();
@@ -156,9 +183,9 @@ impl<C: Clone + Send + Sync + 'static> Callers<C> {
                         let event = Event::new(EventName::CallerCreated, auth.read_clock().wall());
                         auth.audit().record(&Event { subject: Some(subject.as_str()), ..event });
                     }
-                    Ok::<_, Trouble>(Ok(Some(caller)))
+                    Ok::<_, Trouble>(Ok(Arc::new(Some(caller))))
                 }
-                Mounted::Skip => Ok(Ok(None)),
+                Mounted::Skip => Ok(Ok(Arc::new(None))),
                 Mounted::Unknown => Ok(Err(())),
             }
         };
@@ -167,19 +194,21 @@ impl<C: Clone + Send + Sync + 'static> Callers<C> {
 }
 
 impl<C: Clone + Send + Sync + 'static> Source for Callers<C> {
-    fn attempt(
-        &self,
-        question: &MountRequest,
-        now: Moment,
-        extensions: &mut Extensions,
-    ) -> Attempt {
+    fn cache(&self) -> u64 {
+        self.callers.number()
+    }
+
+    fn known(&self, question: &MountRequest, now: Moment) -> Known<AnyCaller, ()> {
         match self.callers.known(question, now) {
-            Known::Yes(caller) => {
-                mount(caller, extensions);
-                Attempt::Pass(Evidence::MOUNTED)
-            }
-            Known::No(()) => Attempt::Reject(unknown()),
-            Known::Unknown => Attempt::Ask,
+            Known::Yes(caller, ends) => Known::Yes(caller, ends),
+            Known::No(()) => Known::No(()),
+            Known::Unknown => Known::Unknown,
+        }
+    }
+
+    fn mount(&self, caller: &(dyn Any + Send + Sync), extensions: &mut Extensions) {
+        if let Some(Some(caller)) = caller.downcast_ref::<Option<C>>() {
+            extensions.insert(caller.clone());
         }
     }
 
@@ -190,15 +219,9 @@ impl<C: Clone + Send + Sync + 'static> Source for Callers<C> {
         extensions: &'a mut Extensions,
     ) -> Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send + 'a>> {
         Box::pin(async move {
-            mount(self.load(question, now).await?, extensions);
+            self.mount(&*self.load(question, now).await?, extensions);
             Ok(())
         })
-    }
-}
-
-fn mount<C: Clone + Send + Sync + 'static>(caller: Option<C>, extensions: &mut Extensions) {
-    if let Some(caller) = caller {
-        extensions.insert(caller);
     }
 }
 

@@ -106,6 +106,11 @@ impl Finder {
         self.raw(head, |raw| WorkspaceId::from_segment(raw.as_bytes(), self.grammar))
     }
 
+    /// Does the request name this id, without any escape?
+    pub(crate) fn names(&self, head: &Parts, id: &str) -> bool {
+        self.raw(head, |raw| Some(raw == id)).unwrap_or(false)
+    }
+
     fn raw<T>(&self, head: &Parts, decode: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         match &self.place {
             Place::Path(template) => decode(segment(template, head.uri.path())?),

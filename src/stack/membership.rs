@@ -10,7 +10,7 @@
 
 use crate::authenticator::Authenticator;
 use crate::cache::{Change, Facts, Known, Question};
-use crate::context::{AuthContext, ResolvedApp, TokenFacts};
+use crate::context::{AuthContext, Kept, ResolvedApp, TokenFacts};
 use crate::evidence::Evidence;
 use crate::gate::{Attempt, Passage, Step, step_layer};
 use crate::id::{AccountId, WorkspaceId};
@@ -74,9 +74,10 @@ enum Externals {
 }
 
 /// What is known before a store is asked.
-enum Standing {
+enum Standing<'c> {
     Decided(Evidence),
-    AskFor(Key),
+    /// The store says whether this account is a member.
+    Asked(&'c AccountId),
 }
 
 impl WorkspaceMembershipCheck {
@@ -125,33 +126,49 @@ impl WorkspaceMembershipCheck {
     }
 
     fn attempt_at(&self, passage: &mut Passage<'_>) -> Result<Attempt, Rejection> {
-        let workspace = self.workspace(passage)?;
-        let context = passage.context()?;
-        let key = match self.standing(context, workspace)? {
+        let named = self.workspace(passage)?;
+        let Passage { context, notes, .. } = passage;
+        let context = context.as_mut().ok_or_else(no_app)?;
+        let place = self.place(context, named.as_ref())?;
+        let account = match self.standing(context, place)? {
             Standing::Decided(evidence) => {
                 return self.let_by(context, evidence, None).map(Attempt::Pass);
             }
-            Standing::AskFor(key) => key,
+            Standing::Asked(account) => account,
         };
-        let row = match self.members.known(&key, context.now) {
-            Known::Yes(row) => Some(row),
-            Known::No(()) => None,
-            Known::Unknown => return Ok(Attempt::Ask),
+        let (cache, (workspace, _)) = (self.members.number(), place);
+        let kept = notes.recall.as_ref().and_then(|recall| recall.membership.as_ref());
+        let kept = kept.and_then(|kept| kept.fresh(cache, context.now.monotonic_nanos()));
+        let row = match kept {
+            Some((of, row)) if of == workspace => Some(row.clone()),
+            Some(_) | None => {
+                let key = (account.clone(), workspace.clone());
+                match self.members.known(&key, context.now) {
+                    Known::Yes(row, ends) => {
+                        let value = (key.1, row.clone());
+                        notes.learned().membership = Some(Kept { cache, ends, value });
+                        Some(row)
+                    }
+                    Known::No(()) => None,
+                    Known::Unknown => return Ok(Attempt::Ask),
+                }
+            }
         };
-        self.verdict(context, row).map(Attempt::Pass)
+        self.verdict(context, named, row).map(Attempt::Pass)
     }
 
     async fn ask_at(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
-        let workspace = self.workspace(passage)?;
+        let named = self.workspace(passage)?;
         let context = passage.context()?;
-        let key = match self.standing(context, workspace)? {
+        let place = self.place(context, named.as_ref())?;
+        let key = match self.standing(context, place)? {
             Standing::Decided(evidence) => return self.let_by(context, evidence, None),
-            Standing::AskFor(key) => key,
+            Standing::Asked(account) => (account.clone(), place.0.clone()),
         };
         let ask = self.ask.clone();
         let load = |key| async move { Ok(ask.ask(key).await?.ok_or(())) };
         let row = self.members.load(key, context.now, load).await?.ok();
-        self.verdict(context, row)
+        self.verdict(context, named, row)
     }
 
     /// The workspace that the request names itself; `None` where the app's counts.
@@ -162,48 +179,56 @@ impl WorkspaceMembershipCheck {
         find.workspace(passage.head).map(Some).ok_or_else(unknown)
     }
 
-    /// All that can be said without a store.
-    fn standing(
+    /// The workspace to be judged, and the floor that is known without asking about members.
+    fn place<'c>(
         &self,
-        context: &mut AuthContext,
-        workspace: Option<WorkspaceId>,
-    ) -> Result<Standing, Rejection> {
-        let (place, floor) = match (workspace, &context.app) {
-            (Some(workspace), _) => (workspace, 0),
-            (None, Some(ResolvedApp::Known(app))) => (app.workspace.clone(), app.token_floor),
-            (None, Some(ResolvedApp::Unknown(workspace))) => (workspace.clone(), 0),
-            (None, None) => return Err(Rejection::misordered(Evidence::APP)),
-        };
+        context: &'c AuthContext,
+        named: Option<&'c WorkspaceId>,
+    ) -> Result<(&'c WorkspaceId, u64), Rejection> {
+        match (named, &context.app) {
+            (Some(workspace), _) => Ok((workspace, 0)),
+            (None, Some(ResolvedApp::Known(app))) => Ok((&app.workspace, app.token_floor)),
+            (None, Some(ResolvedApp::Unknown(workspace))) => Ok((workspace, 0)),
+            (None, None) => Err(no_app()),
+        }
+    }
+
+    /// All that can be said without a store.
+    fn standing<'c>(
+        &self,
+        context: &'c AuthContext,
+        (workspace, floor): (&WorkspaceId, u64),
+    ) -> Result<Standing<'c>, Rejection> {
         let caller = context.known_caller()?;
-        if let Err(reason) = counts_in(caller, &place, floor) {
+        if let Err(reason) = counts_in(caller, workspace, floor) {
             return Err(self.stranger(context, reason));
         }
-        let standing = match (&caller.subject, self.externals, &self.place) {
-            (Subject::Account { id }, _, _) => Standing::AskFor((id.clone(), place.clone())),
+        match (&caller.subject, self.externals, &self.place) {
+            (Subject::Account { id }, _, _) => Ok(Standing::Asked(id)),
             // the binding was judged: a service without one counts nowhere
             (Subject::Service { .. }, _, _) if caller.workspace.is_some() => {
-                Standing::Decided(Evidence::MEMBER)
+                Ok(Standing::Decided(Evidence::MEMBER))
             }
             (Subject::External { .. }, Externals::Exempt, Place::App) => {
-                Standing::Decided(Evidence::EXEMPT)
+                Ok(Standing::Decided(Evidence::EXEMPT))
             }
             (Subject::Service { .. } | Subject::External { .. }, _, _) => {
-                return Err(self.stranger(context, Reason::NoMembership));
+                Err(self.stranger(context, Reason::NoMembership))
             }
-        };
-        if matches!(self.place, Place::Request(_)) {
-            context.workspace = Some(place);
         }
-        Ok(standing)
     }
 
     /// The whole decision about an account, made anew for each request from facts.
     fn verdict(
         &self,
         context: &mut AuthContext,
+        named: Option<WorkspaceId>,
         row: Option<Membership>,
     ) -> Result<Evidence, Rejection> {
         let serial = context.known_caller()?.serial;
+        if named.is_some() {
+            context.workspace = named;
+        }
         match belongs(row.as_ref(), serial) {
             Ok(()) => self.let_by(context, Evidence::MEMBER, row),
             Err(reason) => Err(self.stranger(context, reason)),
@@ -238,6 +263,10 @@ impl WorkspaceMembershipCheck {
             Strangers::Reveal => Rejection::new(RejectionKind::NotMember, reason),
         }
     }
+}
+
+fn no_app() -> Rejection {
+    Rejection::misordered(Evidence::APP)
 }
 
 /// Does the token itself count in this workspace, whoever it stands for?
