@@ -1,66 +1,65 @@
-//! The warm pass through the layers, alone and together, over the bare service.
+//! The warm pass through each layer and through all of them, beside the bare service, the floor and the steps by hand.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion};
 use tower::{Layer, Service};
-use tower_bearer::stack::{
-    AccessModes, AppAuthz, AppResolver, BearerCheck, BearerStack, CallerMount, Finder, ScopeCheck,
-    WorkspaceMembershipCheck,
-};
+use tower_bearer::stack::BearerStack;
 
+use crate::floor::Floor;
+use crate::layers::Layers;
 use crate::world::{Inner, Request, Response, TOKEN, World, request};
 
 pub(crate) fn bench(c: &mut Criterion) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let world = World::new();
-    let (auth, store) = (&world.auth, &world.store);
-    let resolver =
-        AppResolver::new(auth, store.clone(), Finder::path("/apps/{app}").expect("a template"));
-    let members = WorkspaceMembershipCheck::new(auth, store.clone());
-    let access = AppAuthz::new(auth, AccessModes::new(auth, store.clone()));
-    let caller = CallerMount::new(auth, store.callers());
-    let scopes = ScopeCheck::all(["apps:run"]).expect("a scope");
-    let bearer = BearerCheck::new(auth);
-    let stack = BearerStack::new(bearer.clone())
-        .require(scopes.clone())
-        .resolve_app(resolver.clone())
-        .require_membership(members.clone())
-        .authorize_app(access.clone())
-        .mount_caller(caller.clone());
+    let all = Layers::new(&World::new());
     let good = format!("Bearer {TOKEN}");
     let mut group = c.benchmark_group("hot_path");
+    let floor = Floor::new();
     group.bench_function("bare", |b| {
         b.iter_batched(|| request(&good), |r| call(&mut Inner, r), BatchSize::SmallInput);
     });
+    group.bench_function("floor", |b| {
+        b.iter_batched(|| request(&good), |r| floor.call(r), BatchSize::SmallInput);
+    });
     macro_rules! warm {
-        ($name:literal, $service:expr) => {
-            let mut service = $service;
-            let answer = runtime.block_on(service.call(request(&good))).expect("infallible");
-            assert_eq!(answer.status(), 200, $name);
+        ($name:literal, $layer:expr) => {
+            let mut service = $layer.layer(Inner);
+            for _ in 0..3 {
+                let answer = runtime.block_on(service.call(request(&good))).expect("infallible");
+                assert_eq!(answer.status(), 200, $name);
+            }
             group.bench_function($name, |b| {
                 let _guard = runtime.enter();
                 b.iter_batched(|| request(&good), |r| call(&mut service, r), BatchSize::SmallInput);
             });
         };
     }
-    warm!("bearer", bearer.layer(Inner));
-    warm!("bearer_scope", bearer.layer(scopes.layer(Inner)));
-    warm!("bearer_scope_app", bearer.layer(scopes.layer(resolver.layer(Inner))));
-    warm!(
-        "free_six",
-        bearer
-            .layer(scopes.layer(resolver.layer(members.layer(access.layer(caller.layer(Inner))))))
-    );
-    warm!("stack_six", stack.layer(Inner));
+    let stack = BearerStack::new(all.bearer.clone());
+    warm!("1_bearer", stack);
+    let stack = stack.rate_limit(all.limit.clone());
+    warm!("2_limit", stack);
+    let stack = stack.require(all.scopes.clone());
+    warm!("3_scopes", stack);
+    let stack = stack.resolve_app(all.app.clone());
+    warm!("4_app", stack);
+    let stack = stack.require_membership(all.members.clone());
+    warm!("5_membership", stack);
+    let stack = stack.authorize_app(all.access.clone());
+    warm!("6_access", stack);
+    let stack = stack.mount_caller(all.caller.clone());
+    warm!("7_caller", stack);
+    let stack = stack.forward_identity(all.forward);
+    warm!("8_forward", stack);
     group.finish();
 }
 
 /// Polls a future that must be ready.
 fn call<S>(service: &mut S, request: Request) -> Response
 where
-    S: Service<Request, Response = Response, Error = std::convert::Infallible>,
+    S: Service<Request, Response = Response, Error = Infallible>,
 {
     let future = std::pin::pin!(service.call(black_box(request)));
     match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {

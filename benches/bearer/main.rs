@@ -4,7 +4,9 @@
 
 #![expect(clippy::panic, reason = "a bench stops at a wrong answer")]
 
+mod floor;
 mod hot_path;
+mod layers;
 mod world;
 
 criterion::criterion_group!(benches, hot_path::bench);

@@ -1,0 +1,145 @@
+//! Prints the figures of speed: each a ratio or a time measured in this run, baselines interleaved with what they are for.
+//!
+//! `cargo bench --bench figures --all-features`; `tests/figures speed` runs it. Each value is the median of the fastest tenth
+//! of many short rounds, so that what else the machine does falls out.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it stops at a wrong answer, and prints is what it does"
+)]
+#![expect(clippy::disallowed_methods, reason = "a bench reads real time")]
+
+#[path = "../bearer/by_hand.rs"]
+mod by_hand;
+#[path = "../bearer/floor.rs"]
+mod floor;
+#[path = "../bearer/layers.rs"]
+mod layers;
+#[path = "../bearer/world.rs"]
+mod world;
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use tower::{Layer, Service};
+use tower_bearer::limit::Fields;
+use tower_bearer::stack::{BearerStack, RateLimit};
+
+use layers::{Layers, limiter};
+use world::{Inner, TOKEN, World, request};
+
+const ROUNDS: usize = 2_000;
+const CALLS: usize = 100;
+
+fn main() {
+    // cargo test builds and runs benches too, without --bench: then there is nothing to measure
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let world = World::new();
+    let all = Layers::new(&world);
+    let stack = BearerStack::new(all.bearer.clone())
+        .rate_limit(all.limit.clone())
+        .require(all.scopes.clone())
+        .resolve_app(all.app.clone())
+        .require_membership(all.members.clone())
+        .authorize_app(all.access.clone())
+        .mount_caller(all.caller.clone())
+        .forward_identity(all.forward.clone());
+    let told = BearerStack::new(all.bearer.clone())
+        .rate_limit(RateLimit::new(limiter(Fields::Always)))
+        .require(all.scopes.clone())
+        .resolve_app(all.app.clone())
+        .require_membership(all.members.clone())
+        .authorize_app(all.access.clone())
+        .mount_caller(all.caller.clone())
+        .forward_identity(all.forward.clone());
+    let free =
+        all.bearer.layer(all.limit.layer(all.scopes.layer(all.app.layer(
+            all.members.layer(all.access.layer(all.caller.layer(all.forward.layer(Inner)))),
+        ))));
+    let (mut eight, mut told, mut free) = (stack.layer(Inner), told.layer(Inner), free);
+    let floor = floor::Floor::new();
+    let mut by_hand = by_hand::service();
+    let good = format!("Bearer {TOKEN}");
+    let junk = format!("Bearer {}", TOKEN.replace("81xprsL", "81xprsM"));
+    for _ in 0..3 {
+        assert_eq!(runtime.block_on(eight.call(request(&good))).expect("infallible").status(), 200);
+        assert_eq!(runtime.block_on(told.call(request(&good))).expect("infallible").status(), 200);
+        assert_eq!(runtime.block_on(free.call(request(&good))).expect("infallible").status(), 200);
+        let answer = runtime.block_on(by_hand.call(request(&good).map(axum::body::Body::new)));
+        assert_eq!(answer.expect("infallible").status(), 200);
+    }
+    assert_eq!(runtime.block_on(eight.call(request(&junk))).expect("infallible").status(), 401);
+    let _guard = runtime.enter();
+    let kinds = world::kinds();
+    let junk_token = junk.trim_start_matches("Bearer ").to_owned();
+    let mut times: [Vec<f64>; 8] = Default::default();
+    for _ in 0..ROUNDS {
+        let [bare, least, ours, open, hand, refused, always, decided] = &mut times;
+        bare.push(round(|| request(&good), |r| ready(Inner.call(r))));
+        least.push(round(|| request(&good), |r| floor.call(r)));
+        ours.push(round(|| request(&good), |r| ready(eight.call(r))));
+        open.push(round(|| request(&good), |r| ready(free.call(r))));
+        always.push(round(|| request(&good), |r| ready(told.call(r))));
+        refused.push(round(|| request(&junk), |r| ready(eight.call(r))));
+        hand.push(round(|| request(&good).map(axum::body::Body::new), |r| ready(by_hand.call(r))));
+        decided.push(round(|| (), |()| kinds.classify(black_box(&junk_token)).is_err()));
+    }
+    let [bare, least, ours, open, hand, refused, always, decided] =
+        times.map(|rounds| typical(&rounds));
+    let over = |time: f64| time - bare;
+    println!(
+        "breakdown bare {bare:.0} ns, floor {:.0}, eight fused {:.0}, eight free {:.0}",
+        over(least),
+        over(ours),
+        over(open)
+    );
+    println!(
+        "breakdown by hand {:.0} ns, fields always {:.0}, junk answered {:.0}",
+        over(hand),
+        over(always),
+        over(refused)
+    );
+    println!("figure warm_over_floor {:.2} <=1.5", over(ours) / over(least));
+    println!("figure warm_ns {:.0} <=1000", over(ours));
+    println!("figure free_ns {:.0} -", over(open));
+    println!("figure fields_always_ns {:.0} -", over(always));
+    println!("figure handmade_over_ours {:.2} >=3", over(hand) / over(ours));
+    println!("figure junk_ns {decided:.0} <=150");
+    println!("figure junk_answer_ns {:.0} <=400", over(refused));
+}
+
+/// Nanoseconds a call, requests made and answers dropped outside the clock.
+fn round<I, O>(make: impl Fn() -> I, mut call: impl FnMut(I) -> O) -> f64 {
+    let inputs: Vec<I> = (0..CALLS).map(|_| make()).collect();
+    let mut outputs = Vec::with_capacity(CALLS);
+    let start = Instant::now();
+    for input in inputs {
+        outputs.push(call(black_box(input)));
+    }
+    let taken = start.elapsed();
+    drop(black_box(outputs));
+    taken.as_secs_f64() * 1e9 / 100.0
+}
+
+/// The median of the fastest tenth.
+fn typical(rounds: &[f64]) -> f64 {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(rounds.len() / 20).copied().unwrap_or(f64::NAN)
+}
+
+/// The answer of a future that waits for nothing.
+fn ready<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("a warm pass waits for nothing"),
+    }
+}
