@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::http::header::ORIGIN;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, patch, post};
 use serde::Deserialize;
 use std::net::IpAddr;
 use tower_bearer::authenticator::Revocation;
@@ -17,28 +16,25 @@ use tower_bearer::stack::host;
 use tower_bearer::store::{AccessMode, AccountStatus, RevokeReason, RevokeTarget, WorkspaceStatus};
 
 use crate::access::Access;
-use crate::handlers::{unknown_path, wrong_method};
+use crate::handlers::unknown_path;
 use crate::minting::mint;
 use crate::problem::Problem;
+use crate::routes::other;
 use crate::seed::is_access_mode;
 use crate::strict::{Strict, invalid, present};
 
 pub fn routes(access: &Access) -> Router {
     Router::new()
-        .route("/admin/tokens", only(post(mint)))
-        .route("/admin/tokens/{id}", only(delete(end_token)))
-        .route("/admin/members/{workspace}/{account}", only(delete(remove_member)))
-        .route("/admin/accounts/{id}", only(patch(change_account)))
-        .route("/admin/workspaces/{id}", only(patch(change_workspace)))
-        .route("/admin/apps/{id}", only(patch(change_app)))
+        .route("/admin/tokens", other("POST").post(mint))
+        .route("/admin/tokens/{id}", other("DELETE").delete(end_token))
+        .route("/admin/members/{workspace}/{account}", other("DELETE").delete(remove_member))
+        .route("/admin/accounts/{id}", other("PATCH").patch(change_account))
+        .route("/admin/workspaces/{id}", other("PATCH").patch(change_workspace))
+        .route("/admin/apps/{id}", other("PATCH").patch(change_app))
         .fallback(unknown_path)
         .layer(DefaultBodyLimit::max(65_536))
         .layer(from_fn(local_only))
         .with_state(access.clone())
-}
-
-fn only(method: MethodRouter<Access>) -> MethodRouter<Access> {
-    method.fallback(wrong_method)
 }
 
 /// Neither a page in a browser on this machine nor a name that was rebound to it gets in.

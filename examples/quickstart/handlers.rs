@@ -110,10 +110,6 @@ pub async fn unknown_path() -> Problem {
     Problem::not_found()
 }
 
-pub async fn wrong_method() -> Problem {
-    Problem::method_not_allowed()
-}
-
 fn subject(subject: &Subject) -> Value {
     match subject {
         Subject::Account { id } => json!({ "type": "account", "id": id.as_str() }),

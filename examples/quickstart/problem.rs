@@ -1,7 +1,7 @@
 //! Refusals that are not of the stack's making, in the form that the stack gives its own.
 
 use axum::body::{Body, HttpBody};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -12,11 +12,12 @@ pub struct Problem {
     status: StatusCode,
     error: &'static str,
     detail: String,
+    allow: Option<&'static str>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, error: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, error, detail: detail.into() }
+        Self { status, error, detail: detail.into(), allow: None }
     }
 
     pub fn not_found() -> Self {
@@ -24,10 +25,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
-    /// axum adds `Allow`.
-    pub fn method_not_allowed() -> Self {
+    /// `allow` lists the right ones.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = "This method is not allowed here.";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        Self { allow: Some(allow), ..problem }
     }
 
     pub fn undecidable() -> Self {
@@ -64,6 +66,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, headers, body).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }

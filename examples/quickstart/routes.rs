@@ -3,11 +3,12 @@
 use std::error::Error;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{MethodRouter, any};
 use tower_bearer::stack::{BearerCheck, BearerStack, Finder};
 
 use crate::access::Access;
-use crate::handlers::{self, wrong_method};
+use crate::handlers;
+use crate::problem::Problem;
 use crate::proxy::Proxy;
 
 /// Every route but `/healthz` is authenticated and limited, unknown paths and wrong methods too.
@@ -39,13 +40,19 @@ pub fn routes(access: &Access, proxy: Option<Proxy>) -> Result<Router, Box<dyn E
         .require_scopes(["apps:read:permitted-external"])?;
 
     let mut router = Router::new()
-        .route("/healthz", only(get(handlers::healthz)))
-        .route("/me", only(get(handlers::me)).layer(anyone.clone()))
-        .route("/tokens/self", only(delete(handlers::end_self)).layer(anyone.clone()))
-        .route("/apps/{app}", only(get(handlers::app)).layer(read))
-        .route("/apps/{app}/run", only(post(handlers::run)).layer(run.clone()))
-        .route("/workspaces/{workspace}/apps", only(get(handlers::apps_of)).layer(list))
-        .route("/permitted-apps", only(get(handlers::permitted_apps)).layer(permitted));
+        .route("/healthz", other("GET, HEAD").get(handlers::healthz))
+        .route("/me", other("GET, HEAD").get(handlers::me).layer(anyone.clone()))
+        .route("/tokens/self", other("DELETE").delete(handlers::end_self).layer(anyone.clone()))
+        .route("/apps/{app}", other("GET, HEAD").get(handlers::app).layer(read))
+        .route("/apps/{app}/run", other("POST").post(handlers::run).layer(run.clone()))
+        .route(
+            "/workspaces/{workspace}/apps",
+            other("GET, HEAD").get(handlers::apps_of).layer(list),
+        )
+        .route(
+            "/permitted-apps",
+            other("GET, HEAD").get(handlers::permitted_apps).layer(permitted),
+        );
     if let Some(proxy) = proxy {
         let forward = move |request| {
             let proxy = proxy.clone();
@@ -57,7 +64,7 @@ pub fn routes(access: &Access, proxy: Option<Proxy>) -> Result<Router, Box<dyn E
     Ok(router.fallback_service(unknown.with_state(())).with_state(access.clone()))
 }
 
-/// A wrong method is answered behind the route's own stack.
-fn only(method: MethodRouter<Access>) -> MethodRouter<Access> {
-    method.fallback(wrong_method)
+/// A wrong method is answered behind the route's own stack, and what is right is told there alone.
+pub fn other(allow: &'static str) -> MethodRouter<Access> {
+    any(move || async move { Problem::method_not_allowed(allow) })
 }
