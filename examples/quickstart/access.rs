@@ -33,7 +33,8 @@ impl Access {
         let store = MemoryStore::new();
         let auth = Authenticator::builder(kinds()?, store.clone()).ledger(store.clone()).build()?;
         let (count, window) = flags.limit;
-        let policy = Policy::per_token(Limit::new(count, window)?);
+        let limit = Limit::new(count, window).map_err(|error| format!("--limit: {error}"))?;
+        let policy = Policy::per_token(limit);
         let limiter = Limiter::builder().policy(policy).build()?;
         Ok(Self {
             issuer: Issuer::new(&auth)?,

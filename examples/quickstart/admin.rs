@@ -3,7 +3,7 @@
 //! The store changes first, then the authenticator is told, once per real change; then the answer goes out.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::ORIGIN;
 use axum::middleware::{Next, from_fn};
@@ -21,7 +21,7 @@ use crate::minting::mint;
 use crate::problem::Problem;
 use crate::routes::other;
 use crate::seed::is_access_mode;
-use crate::strict::{Strict, invalid, present};
+use crate::strict::{InPath, Strict, invalid, present};
 
 pub fn routes(access: &Access) -> Router {
     Router::new()
@@ -57,8 +57,8 @@ type Answer = Result<StatusCode, Problem>;
 
 const DONE: Answer = Ok(StatusCode::NO_CONTENT);
 
-async fn end_token(State(access): State<Access>, Path(id): Path<String>) -> Answer {
-    let id = TokenId::new(id).map_err(|_| Problem::not_found())?;
+async fn end_token(State(access): State<Access>, InPath(id): InPath<String>) -> Answer {
+    let id = TokenId::new(id).ok().ok_or_else(Problem::not_found)?;
     let target = RevokeTarget::Id { id, owner: None };
     match access.auth.revoke_token(target, RevokeReason::Admin).await {
         Ok(Revocation::NotFound) => Err(Problem::not_found()),
@@ -72,10 +72,10 @@ async fn end_token(State(access): State<Access>, Path(id): Path<String>) -> Answ
 
 async fn remove_member(
     State(access): State<Access>,
-    Path((workspace, account)): Path<(String, String)>,
+    InPath((workspace, account)): InPath<(String, String)>,
 ) -> Answer {
-    let workspace = WorkspaceId::new(workspace).map_err(|_| Problem::not_found())?;
-    let account = AccountId::new(account).map_err(|_| Problem::not_found())?;
+    let workspace = WorkspaceId::new(workspace).ok().ok_or_else(Problem::not_found)?;
+    let account = AccountId::new(account).ok().ok_or_else(Problem::not_found)?;
     let role = access.store.remove_member(&workspace, &account).ok_or_else(Problem::not_found)?;
     access.auth.member_removed(&workspace, &account, &role);
     DONE
@@ -89,11 +89,11 @@ struct Status {
 
 async fn change_account(
     State(access): State<Access>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     Strict(Status { status }): Strict<Status>,
 ) -> Answer {
     let status = AccountStatus::from_word(&status).ok_or_else(invalid)?;
-    let id = AccountId::new(id).map_err(|_| Problem::not_found())?;
+    let id = AccountId::new(id).ok().ok_or_else(Problem::not_found)?;
     let before = access.store.set_account_status(&id, status).ok_or_else(Problem::not_found)?;
     if before != status {
         access.auth.account_changed(&id, "status", before.as_str(), status.as_str());
@@ -103,11 +103,11 @@ async fn change_account(
 
 async fn change_workspace(
     State(access): State<Access>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     Strict(Status { status }): Strict<Status>,
 ) -> Answer {
     let status = WorkspaceStatus::from_word(&status).ok_or_else(invalid)?;
-    let id = WorkspaceId::new(id).map_err(|_| Problem::not_found())?;
+    let id = WorkspaceId::new(id).ok().ok_or_else(Problem::not_found)?;
     let before = access.store.set_workspace_status(&id, status).ok_or_else(Problem::not_found)?;
     if before != status {
         access.auth.workspace_changed(&id, "status", before.as_str(), status.as_str());
@@ -126,14 +126,14 @@ struct AppChange {
 
 async fn change_app(
     State(Access { store, auth, .. }): State<Access>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     Strict(AppChange { enabled, access_mode }): Strict<AppChange>,
 ) -> Answer {
     let is_empty = enabled.is_none() && access_mode.is_none();
     if is_empty || access_mode.as_deref().is_some_and(|word| !is_access_mode(word)) {
         return Err(invalid());
     }
-    let id = AppId::new(id).map_err(|_| Problem::not_found())?;
+    let id = AppId::new(id).ok().ok_or_else(Problem::not_found)?;
     if let Some(enabled) = enabled {
         let before = store.set_app_enabled(&id, enabled).ok_or_else(Problem::not_found)?;
         if before != enabled {

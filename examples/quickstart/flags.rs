@@ -38,7 +38,8 @@ impl Flags {
             if slot.is_some() {
                 return Err(format!("{flag} is given twice"));
             }
-            *slot = Some(value.or_else(|| args.next()).ok_or(format!("{flag} needs a value"))?);
+            *slot =
+                Some(value.or_else(|| args.next()).ok_or_else(|| format!("{flag} needs a value"))?);
         }
         given.check().map(Some)
     }
@@ -83,7 +84,7 @@ impl Given {
             return Err("--forward needs --upstream".to_owned());
         }
         Ok(Flags {
-            addr: addr.parse().map_err(|_| format!("--addr {addr:?} is no address with a port"))?,
+            addr: addr.parse().map_err(|error| format!("--addr {addr:?}: {error}"))?,
             seed: self.seed.map(PathBuf::from),
             limit: limit(self.limit.as_deref().unwrap_or("60/60"))?,
             upstream,

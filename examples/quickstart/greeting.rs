@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use crate::seed::Shown;
+use crate::planting::Shown;
 
 /// Writes every line and flushes it.
 pub fn greet(addr: SocketAddr, admin: SocketAddr, tokens: &[Shown], limit: u32) -> io::Result<()> {
@@ -52,7 +52,7 @@ fn lines_to_paste(addr: SocketAddr, tokens: &[Shown], limit: u32) -> [String; 3]
         (None, None, None) => format!("curl -i http://{addr}/me  # 401, there is no live token"),
     };
     // another token than the first line's, so that the lines can be pasted in any order
-    let limited = match live().last() {
+    let limited = match live().next_back() {
         Some(token) => format!(
             "curl -s -o /dev/null -w '%{{http_code}}\\n' {} 'http://{addr}/me?[1-{}]'  # 429 at last, over its limit of {limit}",
             bearer(token),

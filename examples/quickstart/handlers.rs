@@ -55,7 +55,8 @@ pub async fn run(
             "issuer": issuer.as_str(),
             "subject": subject.as_str(),
         }),
-        _ => return Err(Problem::internal()), // no kind of this service stands for anything else
+        // no kind of token here stands for anything else
+        MemoryCaller::Service { .. } | _ => return Err(Problem::internal()),
     };
     Ok(Json(json!({
         "app": app.id().as_str(),

@@ -7,7 +7,7 @@
 //! | `handlers.rs`, `proxy.rs` | what happens once a request has passed |
 //! | `admin.rs`, `minting.rs` | a second address: end and mint tokens, change people and apps |
 //! | `edge.rs`, `serve.rs` | outer layers and connections |
-//! | `flags.rs`, `seed.rs`, `greeting.rs` | command line, seed, what is printed |
+//! | `flags.rs`, `seed.rs`, `planting.rs`, `greeting.rs` | command line, seed, what is printed |
 //! | `problem.rs`, `strict.rs` | refusals of the service's own, JSON bodies |
 
 #![expect(unreachable_pub, reason = "one program: `pub` is for its other files")]
@@ -19,6 +19,7 @@ mod flags;
 mod greeting;
 mod handlers;
 mod minting;
+mod planting;
 mod problem;
 mod proxy;
 mod routes;
@@ -38,6 +39,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::access::Access;
 use crate::flags::{Flags, USAGE};
+use crate::planting::Shown;
 use crate::proxy::Proxy;
 use crate::seed::{EMBEDDED, Seed};
 
@@ -74,7 +76,7 @@ fn give_up(code: u8, wrong: impl std::fmt::Display) -> ExitCode {
 }
 
 /// Everything that the command line can be wrong about.
-async fn prepare(flags: &Flags) -> Result<(Access, Vec<seed::Shown>), Box<dyn Error>> {
+async fn prepare(flags: &Flags) -> Result<(Access, Vec<Shown>), Box<dyn Error>> {
     let access = Access::new(flags)?;
     let seed = match &flags.seed {
         Some(path) => std::fs::read_to_string(path).map_err(|error| format!("--seed: {error}"))?,
@@ -85,7 +87,7 @@ async fn prepare(flags: &Flags) -> Result<(Access, Vec<seed::Shown>), Box<dyn Er
     Ok((access, tokens))
 }
 
-async fn run(flags: &Flags, access: Access, tokens: &[seed::Shown]) -> Result<(), Box<dyn Error>> {
+async fn run(flags: &Flags, access: Access, tokens: &[Shown]) -> Result<(), Box<dyn Error>> {
     let proxy = flags.upstream.as_ref().map(|upstream| Proxy::new(upstream, flags.forward));
     let public = routes::routes(&access, proxy.transpose()?)?.layer(edge::cors());
     let admin = admin::routes(&access);

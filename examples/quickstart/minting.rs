@@ -77,7 +77,7 @@ impl NewToken {
 
 fn refusal(error: IssueError) -> Problem {
     let conflict = |error, detail| Problem::new(StatusCode::CONFLICT, error, detail);
-    match error {
+    match &error {
         IssueError::Policy(violation) => {
             let detail = violation.to_string();
             Problem::new(StatusCode::BAD_REQUEST, "mint_policy_violation", detail)
@@ -86,7 +86,8 @@ fn refusal(error: IssueError) -> Problem {
             conflict("account_not_active", "The account is unknown or not active.")
         }
         IssueError::TooMany => conflict("too_many_tokens", "The subject has too many live tokens."),
-        error => {
+        // no text was given, so none was bad
+        IssueError::BadText { .. } | IssueError::NotMade(_) | IssueError::Undecidable(_) | _ => {
             tracing::warn!(%error, "a token was not minted");
             Problem::undecidable()
         }

@@ -1,11 +1,12 @@
-//! A JSON body that is exactly what a route takes.
+//! A JSON body that is exactly what a route takes, and ids in its path.
 //!
 //! Another media type is 415; bad JSON, an unknown or repeated member and another type are 400.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 use crate::problem::Problem;
@@ -33,7 +34,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Strict<T> {
                     _ => invalid(),
                 }
             })?;
-        serde_json::from_slice(&body).map(Self).map_err(|_| invalid())
+        serde_json::from_slice(&body).ok().map(Self).ok_or_else(invalid)
+    }
+}
+
+/// Decoded path segments; those that are no text are 404.
+pub struct InPath<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::from_request_parts(head, state).await.ok();
+        path.map(|Path(ids)| Self(ids)).ok_or_else(Problem::not_found)
     }
 }
 
