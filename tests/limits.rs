@@ -718,5 +718,6 @@ async fn a_thousand_at_once() {
             other => panic!("L426 {other}"),
         }
     }
+    println!("parallel passed {passed}");
     assert_eq!((passed, denied), (100, 900), "L426");
 }

@@ -17,25 +17,25 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
 /// A running demo; it is killed, by its own id, when it is dropped.
-pub struct Demo {
+pub(crate) struct Demo {
     child: Child,
     /// `http://…`
-    pub url: String,
-    pub admin: String,
-    pub tokens: HashMap<String, String>,
-    pub lines: Vec<String>,
+    pub(crate) url: String,
+    pub(crate) admin: String,
+    pub(crate) tokens: HashMap<String, String>,
+    pub(crate) lines: Vec<String>,
 }
 
 /// What ended, and what it said.
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Demo {
     /// Starts it on a free port and waits for `ready`.
-    pub async fn start(args: &[&str]) -> Self {
+    pub(crate) async fn start(args: &[&str]) -> Self {
         let mut child = command(args).await.stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut lines = Vec::new();
@@ -56,7 +56,7 @@ impl Demo {
     }
 
     /// Runs it until it ends by itself.
-    pub async fn run(args: &[&str]) -> Ended {
+    pub(crate) async fn run(args: &[&str]) -> Ended {
         let child = command(args).await.stderr(Stdio::piped()).spawn().unwrap();
         let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output());
         let output = output.await.expect("it ends in time").unwrap();
@@ -69,7 +69,7 @@ impl Demo {
     }
 
     /// Sends a signal, such as `TERM`, and waits for the end.
-    pub async fn signal(mut self, signal: &str) -> ExitStatus {
+    pub(crate) async fn signal(mut self, signal: &str) -> ExitStatus {
         let id = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status().await;
         assert!(sent.unwrap().success());
@@ -104,44 +104,44 @@ async fn command(args: &[&str]) -> Command {
 
 /// One answer, whole.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// All lines of one field, joined.
-    pub fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let lines: Vec<_> = self.headers.get_all(name).iter().collect();
         let text = lines.iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
         (!text.is_empty()).then(|| text.join(", "))
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
     /// The `error` member, or nothing.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
 }
 
 /// A client over h1 or h2.
 #[derive(Clone)]
-pub struct Caller(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Caller(Client<HttpConnector, Full<Bytes>>);
 
 impl Caller {
-    pub fn h1() -> Self {
+    pub(crate) fn h1() -> Self {
         Self(Client::builder(TokioExecutor::new()).build_http())
     }
 
-    pub fn h2() -> Self {
+    pub(crate) fn h2() -> Self {
         Self(Client::builder(TokioExecutor::new()).http2_only(true).build_http())
     }
 
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let response = self.0.request(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -150,7 +150,7 @@ impl Caller {
     }
 
     /// With these `Authorization` lines.
-    pub async fn call(&self, method: &str, url: String, authorization: &[String]) -> Answer {
+    pub(crate) async fn call(&self, method: &str, url: String, authorization: &[String]) -> Answer {
         let mut request = Request::builder().method(method).uri(url);
         for line in authorization {
             request = request.header("authorization", line);
@@ -158,12 +158,12 @@ impl Caller {
         self.send(request.body(Full::default()).unwrap()).await
     }
 
-    pub async fn bearer(&self, method: &str, url: String, token: &str) -> Answer {
+    pub(crate) async fn bearer(&self, method: &str, url: String, token: &str) -> Answer {
         self.call(method, url, &[format!("Bearer {token}")]).await
     }
 
     /// With a JSON body.
-    pub async fn json(&self, method: &str, url: String, body: &str) -> Answer {
+    pub(crate) async fn json(&self, method: &str, url: String, body: &str) -> Answer {
         let request = Request::builder().method(method).uri(url);
         let request = request.header("content-type", "application/json");
         self.send(request.body(Full::from(body.to_owned())).unwrap()).await
@@ -172,13 +172,13 @@ impl Caller {
 
 /// A service behind the demo that notes what it is sent.
 #[derive(Clone, Default)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     seen: Arc<Mutex<Vec<Request<Bytes>>>>,
 }
 
 impl Upstream {
     /// Starts it; gives back its URL.
-    pub async fn start(&self) -> String {
+    pub(crate) async fn start(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let this = self.clone();
@@ -211,7 +211,7 @@ impl Upstream {
     }
 
     /// What it was sent since it was asked last.
-    pub fn take(&self) -> Vec<Request<Bytes>> {
+    pub(crate) fn take(&self) -> Vec<Request<Bytes>> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 }
