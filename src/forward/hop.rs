@@ -238,8 +238,8 @@ impl Doomed {
         self.used += 1;
     }
 
-    fn remove_from(self, headers: &mut HeaderMap) {
-        for name in self.first.into_iter().flatten().chain(self.rest) {
+    fn remove_from(&self, headers: &mut HeaderMap) {
+        for name in self.first.iter().take(self.used).flatten().chain(&self.rest) {
             headers.remove(name);
         }
     }

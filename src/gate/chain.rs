@@ -26,6 +26,7 @@ impl<A: Checks, B: Step> Checks for Then<A, B> {
         self.then.prepare_for(later);
     }
 
+    #[inline]
     fn attempt(&self, passage: &mut Passage<'_>) -> Progress {
         match self.first.attempt(passage) {
             Progress::Pass => match attempt_step(&self.then, passage) {

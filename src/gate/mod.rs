@@ -168,11 +168,13 @@ impl Passage<'_> {
         }
     }
 
+    #[inline]
     fn lacks(&self, needs: &[Evidence]) -> Option<Evidence> {
         let evidence = self.context.as_ref().map_or(Evidence::NONE, |context| context.evidence);
         needs.iter().copied().find(|&any_of| !evidence.intersects(any_of))
     }
 
+    #[inline]
     fn leave(&mut self, evidence: Evidence) {
         if let Some(context) = self.context.as_mut() {
             context.evidence = context.evidence | evidence;
@@ -279,6 +281,7 @@ fn put_back(head: &mut Parts, context: Option<AuthContext>) {
 }
 
 /// Runs one step between the look at what it needs and the note of what it leaves.
+#[inline]
 fn attempt_step<T: Step>(step: &T, passage: &mut Passage<'_>) -> Attempt {
     if let Some(missing) = passage.lacks(T::NEEDS) {
         let mut rejection = Rejection::misordered(missing);

@@ -106,6 +106,7 @@ impl Limiter {
     }
 
     /// The logs of this request; `None` if every policy exempts it.
+    #[inline]
     fn plan(
         &self,
         context: &AuthContext,
@@ -141,6 +142,7 @@ impl Limiter {
     }
 
     /// From the store's answer to an outcome, by mode, outage rule and fields.
+    #[inline]
     fn outcome(&self, plan: &Plan<'_>, answer: Result<Answer, Rejection>) -> Outcome {
         let shared = &self.shared;
         let answer = match answer {

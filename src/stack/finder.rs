@@ -121,17 +121,28 @@ impl Finder {
 
 /// The segment of `path` that stands where the template has its id.
 fn segment<'p>(template: &[Segment], path: &'p str) -> Option<&'p str> {
-    let mut segments = path.strip_prefix('/')?.split('/');
+    let mut rest = path;
     let mut found = None;
     for expected in template {
-        let actual = segments.next()?;
-        match expected {
-            Segment::Literal(text) if **text == *actual => {}
+        rest = rest.strip_prefix('/')?;
+        let end = match expected {
+            Segment::Literal(text) if rest.starts_with(&**text) => text.len(),
             Segment::Literal(_) => return None,
-            Segment::Any if actual.is_empty() => return None,
-            Segment::Any => {}
-            Segment::Id => found = Some(actual),
+            Segment::Any | Segment::Id => {
+                rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len())
+            }
+        };
+        let (actual, after) = rest.split_at_checked(end)?;
+        // a literal must be the whole segment
+        if !(after.is_empty() || after.starts_with('/')) {
+            return None;
         }
+        match expected {
+            Segment::Any if actual.is_empty() => return None,
+            Segment::Id => found = Some(actual),
+            Segment::Any | Segment::Literal(_) => {}
+        }
+        rest = after;
     }
     found
 }
