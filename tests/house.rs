@@ -77,7 +77,7 @@ fn lengths() {
 fn each_in_its_one_place() {
     let services = ["src/gate/mod.rs", "src/forward/", "src/device/", "src/service/"];
     for (name, places, pattern) in [
-        ("moka", &["src/cache/bounded.rs"][..], names_moka as Pattern),
+        ("quick_cache", &["src/cache/bounded.rs"][..], names_the_map as Pattern),
         ("the operating system's time", &["src/clock.rs"], reads_time),
         ("a service", &services, is_service),
         ("unsafe code", &[], is_unsafe),
@@ -161,8 +161,8 @@ fn pages_speak_of_the_crate_alone() {
 
 type Pattern = fn(&str) -> bool;
 
-fn names_moka(text: &str) -> bool {
-    text.contains("moka::") || text.contains("use moka")
+fn names_the_map(text: &str) -> bool {
+    text.contains("quick_cache::")
 }
 
 fn reads_time(text: &str) -> bool {

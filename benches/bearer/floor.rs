@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use tower::Service;
 use tower_bearer::clock::{Clock, SystemClock};
 use tower_bearer::limit::Limit;
@@ -39,7 +39,7 @@ struct Caller(#[expect(dead_code, reason = "carried, not read")] Arc<[u8; 256]>)
 
 impl Floor {
     pub(crate) fn new() -> Self {
-        let entries = Cache::builder().max_capacity(50_000).build();
+        let entries = Cache::new(50_000);
         entries.insert(Digest::of(TOKEN), Arc::new([0; 256]));
         let count = NonZeroU32::new(4_096).expect("not zero");
         Self {

@@ -2,12 +2,17 @@
 //!
 //! `cargo bench --bench bearer -- hot_path` runs one module; `tests/figures speed` prints the figures.
 
-#![expect(clippy::panic, reason = "a bench stops at a wrong answer")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench stops at a wrong answer, and prints"
+)]
 
+mod cache;
 mod floor;
 mod hot_path;
 mod layers;
 mod world;
 
-criterion::criterion_group!(benches, hot_path::bench);
+criterion::criterion_group!(benches, cache::bench, hot_path::bench);
 criterion::criterion_main!(benches);

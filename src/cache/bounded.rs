@@ -1,12 +1,12 @@
-//! A bounded concurrent map: the only file that knows moka.
+//! A bounded concurrent map: the only file that knows quick_cache.
 //!
-//! Plain `get`, `insert` and `remove` alone: moka's own loads outlive a revocation, its clock cannot be moved by a test,
-//! and its time to live costs a clock read per hit, where the capacity bounds memory already.
+//! Plain `get`, `insert` and `remove` alone: loads are this crate's own, so that none outlives a revocation, and lives lie in the
+//! entries, so that a test can move the clock. What is used least goes first, and keys that come once push nobody out.
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use std::hash::Hash;
 
-/// Holds at most a set number of entries; what is used least goes first (TinyLFU, so a flood of new keys stays out).
+/// Holds at most a set number of entries. Hashes with a key drawn at its making.
 pub(super) struct Bounded<K, T> {
     map: Cache<K, T>,
 }
@@ -17,7 +17,7 @@ where
     T: Clone + Send + Sync + 'static,
 {
     pub(super) fn new(capacity: u64) -> Self {
-        Self { map: Cache::builder().max_capacity(capacity).build() }
+        Self { map: Cache::new(usize::try_from(capacity).unwrap_or(usize::MAX)) }
     }
 
     pub(super) fn get(&self, key: &K) -> Option<T> {
@@ -29,25 +29,59 @@ where
     }
 
     pub(super) fn remove(&self, key: &K) {
-        self.map.invalidate(key);
+        self.map.remove(key);
     }
 
-    /// Drops every entry that `drops` names, whole or not at all per entry.
+    /// Drops every entry that `drops` names.
     pub(super) fn remove_if(&self, drops: impl Fn(&K, &T) -> bool) {
-        for (key, value) in &self.map {
-            if drops(&key, &value) {
-                self.map.invalidate(&*key);
-            }
-        }
+        self.map.retain(|key, value| !drops(key, value));
     }
 
-    /// Drops every entry now, rather than marking them as old: a mark is a time, and loads in flight could tie with it.
     pub(super) fn clear(&self) {
         self.remove_if(|_, _| true);
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.map.run_pending_tasks();
-        self.map.entry_count()
+        self.map.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_was_put_last_and_never_more_than_its_capacity() {
+        for capacity in [1, 2, 3, 10, 1_000] {
+            let map = Bounded::new(capacity);
+            for n in 0..5_000_u64 {
+                map.insert(n, n);
+                assert_eq!(map.get(&n), Some(n), "P622 {n} of {capacity}");
+                assert!(map.len() <= capacity, "P622 {} of {capacity}", map.len());
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_come_once_push_out_nobody_who_is_used() {
+        let map = Bounded::new(1_000);
+        for n in 0..100_000_u64 {
+            map.insert(1_000_000 + n, n);
+            let hot = n % 100;
+            if map.get(&hot).is_none() {
+                assert!(n < 1_000, "XN37 hot key {hot} was gone at {n}");
+                map.insert(hot, hot);
+            }
+        }
+    }
+
+    #[test]
+    fn drops_what_is_named() {
+        let map = Bounded::new(100);
+        (0..50_u64).for_each(|n| map.insert(n, n));
+        map.remove_if(|key, _| key % 2 == 0);
+        assert_eq!((map.len(), map.get(&4), map.get(&5)), (25, None, Some(5)));
+        map.clear();
+        assert_eq!(map.len(), 0);
     }
 }
