@@ -145,8 +145,7 @@ pub enum Progress {
     Reject(Rejection),
 }
 
-/// What a check may look at and leave something in.
-#[derive(Debug)]
+/// What a check may look at and leave something in. `Debug` shows nothing of the request, which may hold a token.
 pub struct Passage<'a> {
     pub(crate) head: &'a mut Parts,
     pub(crate) context: &'a mut Option<AuthContext>,
@@ -369,6 +368,15 @@ impl<S: Clone, C: Clone, M: Clone> Clone for Gate<S, C, M> {
 impl<S: fmt::Debug, C, M> fmt::Debug for Gate<S, C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Passage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passage")
+            .field("context", &self.context)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
     }
 }
 

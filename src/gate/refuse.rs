@@ -112,7 +112,7 @@ pub(crate) fn settle<C: Checks>(
         reason = reason.as_str(),
         status = kind.status().as_u16(),
         token_id = context.and_then(|context| context.token_id()).map(tracing::field::display),
-        error = std::error::Error::source(rejection).map(tracing::field::display),
+        error = own_cause(rejection).map(tracing::field::display),
         "refused"
     );
     let Some(realm) = realm else { return };
@@ -138,6 +138,13 @@ pub(crate) fn settle<C: Checks>(
         suppressed: (held_back > 0).then_some(held_back),
         ..event
     });
+}
+
+/// What this crate itself has to say about a refusal. A store's words may hold a password or a row: they stay with the
+/// rejection, whose `source` the service may log where it knows them to be harmless.
+fn own_cause(rejection: &Rejection) -> Option<&(dyn std::error::Error + 'static)> {
+    let undecidable = rejection.kind() == RejectionKind::Undecidable;
+    std::error::Error::source(rejection).filter(|_| !undecidable)
 }
 
 /// Keeps what a pass learned, and tells the audit of the share of passes that are told.

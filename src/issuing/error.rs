@@ -25,7 +25,9 @@ pub enum IssuerError {
 }
 
 /// Why a token was not issued.
-#[derive(Clone, Debug, thiserror::Error)]
+///
+/// `Debug` shows no word of the store's: ask `source` for those.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
     /// The request breaks the policy; nothing was written.
@@ -49,6 +51,19 @@ pub enum IssueError {
     /// Nobody knows whether the store did it. The token, if there is one, is known to nobody: ask again.
     #[error("the store did not say whether the token was stored")]
     Undecidable(#[source] Option<Source>),
+}
+
+impl fmt::Debug for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(violation) => f.debug_tuple("Policy").field(violation).finish(),
+            Self::BadText { kind } => f.debug_struct("BadText").field("kind", kind).finish(),
+            Self::NotMade(error) => f.debug_tuple("NotMade").field(error).finish(),
+            Self::AccountNotActive => f.write_str("AccountNotActive"),
+            Self::TooMany => f.write_str("TooMany"),
+            Self::Undecidable(_) => f.write_str("Undecidable(..)"),
+        }
+    }
 }
 
 impl From<RevokeError> for IssueError {

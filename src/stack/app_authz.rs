@@ -278,12 +278,18 @@ impl AppPolicy for AccessModes {
     }
 }
 
-/// The store did not say who was picked for an app.
-#[derive(Clone, Debug, thiserror::Error)]
+/// The store did not say who was picked for an app. `Debug` shows no word of the store's: ask `source` for those.
+#[derive(Clone, thiserror::Error)]
 #[error("the store did not say who was picked for the app")]
 pub struct AccessModesError {
     reason: Reason,
     source: Option<Source>,
+}
+
+impl fmt::Debug for AccessModesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessModesError").field("reason", &self.reason).finish_non_exhaustive()
+    }
 }
 
 /// An [`AppPolicy`] with its types erased.
