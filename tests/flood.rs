@@ -2,8 +2,6 @@
 //!
 //! `BEARER_FULL=1 cargo test --release --test flood` runs the full figures; without it a tenth of them.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
-
 mod support;
 
 use std::cell::Cell;

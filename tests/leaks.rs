@@ -1,6 +1,6 @@
 //! No secret of a request or a store comes out anywhere: not in answers, logs, events, panics or printed values.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
 #[path = "support/leaks.rs"]
 mod support;
@@ -440,7 +440,7 @@ impl House {
             "an upstream's own key",
             &Upstream::new("mcp", "https://mcp.example")
                 .unwrap()
-                .with_static_header("x-key", key.clone())
+                .with_static_header("x-key", key)
                 .unwrap(),
         );
     }

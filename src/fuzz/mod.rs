@@ -12,6 +12,7 @@ mod challenge;
 mod header_set;
 mod path_resolve;
 mod scope_parse;
+mod stack;
 mod token_shape;
 pub(crate) mod window;
 
@@ -23,6 +24,7 @@ const BODIES: &[(&str, fn(&[u8]))] = &[
     ("header_set", header_set::holds),
     ("path_resolve", path_resolve::holds),
     ("scope_parse", scope_parse::holds),
+    ("stack", stack::holds),
     ("token_shape", token_shape::holds),
     ("window", window::holds),
 ];

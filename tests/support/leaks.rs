@@ -75,14 +75,14 @@ impl Watch {
 
     /// Looks at each panic of the crate's own, and keeps all of them off the terminal.
     pub(crate) fn panics(&self) {
-        let watch = self.clone();
+        let (watch, theirs) = (self.clone(), panic::take_hook());
         panic::set_hook(Box::new(move |info| {
             let file = info.location().map_or("", |location| location.file());
             let whole = info.to_string();
             if file.starts_with("src/") {
                 watch.look("a panic", &whole);
             } else if !whole.contains("a store's own bug") {
-                eprintln!("{whole}");
+                theirs(info);
             }
         }));
     }
@@ -206,7 +206,7 @@ impl Leaky {
 macro_rules! ask {
     ($self:ident, $part:ident, $call:expr) => {{
         $self.mood_of(Part::$part).await?;
-        $call.await.map_err(|_| TooMuch)
+        $call.await.map_err(|_lost| TooMuch)
     }};
 }
 
