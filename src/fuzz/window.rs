@@ -1,5 +1,6 @@
 //! XT3.10: a byte each for limit, window and start, then pairs of a step in time and a cost.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -27,10 +28,11 @@ pub(super) fn holds(bytes: &[u8]) {
         assert_eq!(got, naive.admit(&limit, cost.get(), now), "at {now} cost {cost}");
         if !may_go_back {
             if let Verdict::Admit { .. } = got {
-                arrivals.extend((0..cost.get()).map(|_| now));
+                arrivals.push((now, cost.get()));
             }
-            let live = arrivals.iter().filter(|at| now - **at < length).count();
-            assert!(live <= count.get() as usize, "{live} of {count} in one window at {now}");
+            let live = arrivals.iter().filter(|(at, _)| now - at < length);
+            let live: u32 = live.map(|(_, units)| units).sum();
+            assert!(live <= count.get(), "{live} of {count} in one window at {now}");
         }
     }
 
@@ -47,7 +49,7 @@ pub(super) fn holds(bytes: &[u8]) {
     }
 }
 
-/// The rules of a log word by word: every stamp kept, every wait found by trying.
+/// The rules of a log word by word: every stamp kept, every wait found by trying whenever a stamp leaves.
 #[derive(Default)]
 pub(crate) struct Naive {
     pub(crate) stamps: Vec<u64>,
@@ -56,6 +58,13 @@ pub(crate) struct Naive {
 impl Naive {
     pub(crate) fn live(&self, window: u64, now: u64) -> u64 {
         self.stamps.iter().filter(|stamp| now - **stamp < window).count() as u64
+    }
+
+    /// The waits at which something leaves the window, shortest first: only then can a verdict change.
+    fn leaving(&self, window: u64, now: u64) -> impl Iterator<Item = u64> + use<> {
+        let left = |stamp: &u64| (stamp + window).checked_sub(now).filter(|wait| *wait > 0);
+        let waits: BTreeSet<u64> = self.stamps.iter().filter_map(left).collect();
+        waits.into_iter()
     }
 
     pub(crate) fn admit(&mut self, limit: &Limit, units: u32, now: u64) -> Verdict {
@@ -69,8 +78,9 @@ impl Naive {
         let fits = |this: &Self, at| this.live(window, at) + u64::from(units) <= count;
         if !fits(self, now) {
             let remaining = count.saturating_sub(self.live(window, now));
-            let wait =
-                (1..=window).find(|wait| fits(self, now + wait)).expect("an empty window fits");
+            let wait = self.leaving(window, now).find(|wait| fits(self, now + wait));
+            let wait = wait.expect("an empty window fits");
+            assert!(!fits(self, now + wait - 1), "nothing leaves between two of these waits");
             if over == 0 {
                 self.stamps = before;
             } else {
