@@ -18,6 +18,12 @@ use crate::rejection::{Reason, StepName};
 pub trait AuditSink: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: &Event<'_>);
+
+    /// Is an event of this name wanted now? One that is not is not even put together. Default: all are.
+    fn wants(&self, name: EventName) -> bool {
+        let _ = name;
+        true
+    }
 }
 
 /// The name of an event: `thing.what_happened`.
@@ -201,11 +207,13 @@ impl TracingSink {
     }
 }
 
+const TARGET: &str = "tower_bearer::audit";
+
 /// Writes one tracing event; the level must be a constant of the call site.
 macro_rules! emit {
     ($level:expr, $event:expr) => {
         tracing::event!(
-            target: "tower_bearer::audit",
+            target: TARGET,
             $level,
             event = $event.name.as_str(),
             at = $event.at.as_millis(),
@@ -231,6 +239,14 @@ macro_rules! emit {
 }
 
 impl AuditSink for TracingSink {
+    fn wants(&self, name: EventName) -> bool {
+        match name.severity() {
+            Severity::Info => tracing::enabled!(target: TARGET, tracing::Level::INFO),
+            Severity::Warn => tracing::enabled!(target: TARGET, tracing::Level::WARN),
+            Severity::Error => tracing::enabled!(target: TARGET, tracing::Level::ERROR),
+        }
+    }
+
     fn record(&self, event: &Event<'_>) {
         match event.name.severity() {
             Severity::Info => emit!(tracing::Level::INFO, event),
@@ -282,6 +298,10 @@ impl Audit {
 
     pub(crate) fn record(&self, event: &Event<'_>) {
         self.inner.sink.record(event);
+    }
+
+    pub(crate) fn wants(&self, name: EventName) -> bool {
+        self.inner.sink.wants(name)
     }
 
     /// Is this pass one of those that are told? The same request always gets the same answer.

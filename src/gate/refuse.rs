@@ -63,10 +63,10 @@ impl<B: From<Bytes>> RefusalBody<B> for WithBody {
             return;
         }
         rejection.set_rendered();
-        let body = rejection.body();
+        let (body, length) = rejection.body();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(CONTENT_LENGTH, length);
         *response.body_mut() = B::from(if bodiless { Bytes::new() } else { body });
     }
 }
@@ -122,6 +122,9 @@ pub(crate) fn settle<C: Checks>(
         _ => EventName::AuthDenied,
     };
     let now = context.map(|context| context.now).or(passage.notes.now).unwrap_or_default();
+    if !realm.audit.wants(name) {
+        return;
+    }
     let Some(held_back) = realm.audit.admits(reason, now) else { return };
     let fingerprint = passage.notes.fingerprint.map(|fingerprint| fingerprint.to_string());
     let event = match context {

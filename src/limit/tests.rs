@@ -106,6 +106,6 @@ fn bodies() {
     ] {
         let refusal = LimitRefusal { retry_after_ms, violated: violated.clone() };
         let body = Rejection::over_limit(refusal).body();
-        assert_eq!(std::str::from_utf8(&body).unwrap(), want, "{name}");
+        assert_eq!(std::str::from_utf8(&body.0).unwrap(), want, "{name}");
     }
 }

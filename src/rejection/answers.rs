@@ -50,6 +50,7 @@ pub enum AnswerError {
 struct Written {
     challenge: Option<HeaderValue>,
     body: Bytes,
+    length: HeaderValue,
 }
 
 static DEFAULT: LazyLock<Arc<Answers>> = LazyLock::new(|| {
@@ -120,22 +121,26 @@ impl Answers {
         self.write_challenge(kind, scope)
     }
 
-    /// The body of `kind`.
-    pub(crate) fn body(&self, kind: RejectionKind, extras: Extras<'_>) -> Bytes {
+    /// The body of `kind`, and its length as a field value.
+    pub(crate) fn body(&self, kind: RejectionKind, extras: Extras<'_>) -> (Bytes, HeaderValue) {
         match (extras, self.written.get(kind as usize)) {
-            (Extras::None, Some(written)) => written.body.clone(),
+            (Extras::None, Some(written)) => (written.body.clone(), written.length.clone()),
             (extras, _) => {
-                Problem { kind, base: self.settings.problem_base.as_deref(), extras }.to_bytes()
+                let base = self.settings.problem_base.as_deref();
+                let body = Problem { kind, base, extras }.to_bytes();
+                let length = HeaderValue::from(body.len());
+                (body, length)
             }
         }
     }
 
     fn write(&self, kind: RejectionKind) -> Written {
         let base = self.settings.problem_base.as_deref();
-        Written {
-            challenge: self.write_challenge(kind, None),
-            body: Problem { kind, base, extras: Extras::None }.to_bytes(),
-        }
+        let body = Problem { kind, base, extras: Extras::None }.to_bytes();
+        // from shared bytes: a clone of the value then costs a reference count
+        let length = HeaderValue::from_maybe_shared(Bytes::from(body.len().to_string()));
+        let length = length.expect("digits are a field value");
+        Written { challenge: self.write_challenge(kind, None), body, length }
     }
 
     fn write_challenge(&self, kind: RejectionKind, scope: Option<&str>) -> Option<HeaderValue> {

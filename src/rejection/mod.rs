@@ -209,8 +209,8 @@ impl Rejection {
         }
     }
 
-    /// The bytes of the problem body.
-    pub(crate) fn body(&self) -> Bytes {
+    /// The bytes of the problem body, and their number as a field value.
+    pub(crate) fn body(&self) -> (Bytes, HeaderValue) {
         let extras = match &self.payload {
             Payload::Scopes(required) => Extras::Scopes(required),
             Payload::Kinds(kinds) => Extras::Kinds(kinds),
