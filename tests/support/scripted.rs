@@ -6,6 +6,7 @@ use std::future::pending;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tower_bearer::id::{AccountId, AppId, WorkspaceId};
@@ -26,6 +27,8 @@ pub(crate) enum Mood {
     Panic,
     /// Is pending so many times before it answers.
     Pending(usize),
+    /// Answers after so many milliseconds of the runtime's clock.
+    Slow(u64),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,10 @@ impl<K: Eq + Hash, A: Clone> Port<K, A> {
                 for _ in 0..times {
                     tokio::task::yield_now().await;
                 }
+                Ok(row)
+            }
+            Mood::Slow(millis) => {
+                tokio::time::sleep(Duration::from_millis(millis)).await;
                 Ok(row)
             }
         }
