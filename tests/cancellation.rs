@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cancel::{CancelAt, Left};
-use eight::{Eight, PATH, Row, Service, settle};
+use eight::{Eight, PATH, Row, Service, inner, settle};
 use support::scripted::{Counting, Mood};
 use support::world::{account, external, get, token};
 use tokio::runtime::Handle;
@@ -92,7 +92,7 @@ async fn leave_layer(
     let contexts = eight.contexts().await;
     let Row { name, wrap, sends, .. } = eight.rows(&contexts).into_iter().nth(number)?;
     let name = format!("XM29 {name}, pending {pending}, warm {warm}, {drop_when:?} after {polls}");
-    let service = wrap(Service::new(Counting::default()));
+    let service = wrap(inner(&Counting::default()));
     eight.world.auth.forget_all();
     if warm {
         let answer = status(&service, eight.good(&sends)).await;
@@ -214,7 +214,7 @@ async fn leave_call(
 ) -> bool {
     let eight = Arc::new(Eight::new(2 + u32::from(warm)));
     let name = format!("XM29 {name}, pending {pending}, warm {warm}, {drop_when:?} after {polls}");
-    let stack = eight.stack(&eight.shared_limiter, Service::new(Counting::default()));
+    let stack = eight.stack(&eight.shared_limiter, inner(&Counting::default()));
     if warm {
         let answer = status(&stack, get(PATH, Some(&eight.token))).await;
         tally.expect(answer == 200, || format!("{name}: {answer} when warming"));
@@ -297,7 +297,7 @@ async fn those_who_wait_with_the_one_who_left_are_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_leave_at_random() {
     let eight = Arc::new(Eight::new(4_096));
-    let stack = eight.stack(&eight.limiter, Service::new(Counting::default()));
+    let stack = eight.stack(&eight.limiter, inner(&Counting::default()));
     eight.set(Mood::Pending(3));
     let stray = token("tst_", 9);
     eight.world.token(&stray, external("guest"), "full");

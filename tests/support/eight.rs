@@ -29,13 +29,23 @@ use tower_bearer::subject::Subject;
 use tower_bearer::token::Digest;
 use tower_bearer::{AuthContext, authenticator::AuthenticatorBuilder};
 
-use crate::support::scripted::{Down, Mood, Port, Scripted};
+use crate::support::scripted::{Counting, Down, Mood, Port, Scripted};
 use crate::support::world::{World, account, app, get, token};
 
 pub(crate) type Request = http::Request<Full<Bytes>>;
 pub(crate) type Response = http::Response<Full<Bytes>>;
-/// Any service; its errors are told as text.
-pub(crate) type Service = BoxCloneService<Request, Response, Infallible>;
+/// Any service.
+pub(crate) type Service = BoxCloneService<Request, Response, Gone>;
+
+/// The error of the service behind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Gone;
+
+/// A service that never fails, as one that might.
+pub(crate) fn inner(counting: &Counting) -> Service {
+    let gone = |never: Infallible| -> Gone { match never {} };
+    Service::new(ServiceExt::<Request>::map_err(counting.clone(), gone))
+}
 
 /// The path that everybody asks for: it names an app and a workspace.
 pub(crate) const PATH: &str = "/workspaces/ws-1/apps/app-1";
@@ -390,7 +400,7 @@ pub(crate) struct Row {
 pub(crate) fn row<L>(name: impl Into<String>, layer: L, sends: Sends, refusal: Option<u16>) -> Row
 where
     L: Layer<Service> + 'static,
-    L::Service: tower::Service<Request, Response = Response, Error = Infallible>,
+    L::Service: tower::Service<Request, Response = Response, Error = Gone>,
     L::Service: Clone + Send + 'static,
     <L::Service as tower::Service<Request>>::Future: Send + 'static,
 {
@@ -405,6 +415,74 @@ pub(crate) fn scopes() -> ScopeCheck {
 /// The scopes of a record.
 pub(crate) fn scope_set(text: &str) -> ScopeSet {
     ScopeSet::parse(text)
+}
+
+/// Every order of steps that the builder's types allow.
+pub(crate) fn orders(eight: &Eight) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let start = BearerStack::new(BearerCheck::new(&eight.world.auth));
+    macro_rules! add {
+        ($name:expr, $stack:expr) => {
+            rows.push(row($name, $stack, Sends::Token, Some(401)))
+        };
+    }
+    macro_rules! forward {
+        ($name:expr, $stack:expr) => {{
+            let (name, stack) = ($name, $stack);
+            add!(name.clone() + " forward", stack.clone().forward_identity(eight.forward.clone()));
+            add!(name, stack);
+        }};
+    }
+    macro_rules! caller {
+        ($name:expr, $stack:expr) => {{
+            let (name, stack) = ($name, $stack);
+            forward!(name.clone() + " caller", stack.clone().mount_caller(eight.caller.clone()));
+            forward!(name, stack);
+        }};
+    }
+    macro_rules! tenant {
+        ($name:expr, $stack:expr) => {{
+            let (name, stack) = ($name, $stack);
+            caller!(
+                name.clone() + " tenant",
+                stack.clone().rate_limit_tenant(&eight.tenant_limiter)
+            );
+            caller!(name, stack);
+        }};
+    }
+    macro_rules! middle {
+        ($name:expr, $stack:expr) => {{
+            let (name, stack): (String, _) = ($name, $stack);
+            let app = stack.clone().resolve_app(eight.resolver.clone());
+            let member = app.clone().require_membership(eight.members.clone());
+            let or_external = app.clone().require_membership_or_external(eight.or_external.clone());
+            tenant!(
+                name.clone() + " in",
+                stack.clone().require_membership_in(eight.in_request.clone())
+            );
+            tenant!(
+                name.clone() + " app member access",
+                member.clone().authorize_app(eight.own.clone())
+            );
+            tenant!(
+                name.clone() + " app external access",
+                or_external.authorize_app(eight.access.clone())
+            );
+            tenant!(name.clone() + " app member", member);
+            caller!(name.clone() + " app", app);
+            caller!(name, stack);
+        }};
+    }
+    macro_rules! scoped {
+        ($name:expr, $stack:expr) => {{
+            let (name, stack): (String, _) = ($name, $stack);
+            middle!(name.clone() + " scopes", stack.clone().require(scopes()));
+            middle!(name, stack);
+        }};
+    }
+    scoped!("bearer limit".to_owned(), start.clone().rate_limit(&eight.shared_limiter));
+    scoped!("bearer".to_owned(), start);
+    rows
 }
 
 /// Lets every task that can run do so.
