@@ -21,6 +21,8 @@ type Table<K, V, N> = Mutex<Running<K, V, N>>;
 struct Running<K, V, N> {
     flights: HashMap<K, (u64, Waiting<V, N>)>,
     next: u64,
+    /// Loads that have not landed, those among them whose key was forgotten meanwhile.
+    aloft: usize,
 }
 
 /// What became of a wish to know a key.
@@ -45,19 +47,21 @@ pub(super) struct Landing<K: Eq + Hash, V, N> {
     key: K,
     number: u64,
     tell: watch::Sender<Option<Answer<V, N>>>,
+    aloft: bool,
 }
 
 impl<K: Clone + Eq + Hash, V: Clone, N: Clone> Flights<K, V, N> {
     /// At most `loads` run, and `waiting` more keys wait for a place.
     pub(super) fn new(loads: usize, waiting: usize) -> Self {
-        let table = Arc::new(Mutex::new(Running { flights: HashMap::new(), next: 0 }));
+        let table = Arc::new(Mutex::new(Running { flights: HashMap::new(), next: 0, aloft: 0 }));
         Self { table, slots: Arc::new(Semaphore::new(loads)), most: loads.saturating_add(waiting) }
     }
 
     /// `may_ask` is put to the question only when a new load would start.
     pub(super) fn join(&self, key: &K, may_ask: impl FnOnce() -> bool) -> Joined<K, V, N> {
         let mut running = lock(&self.table);
-        let full = running.flights.len() >= self.most;
+        // a forgotten key frees no place: its load runs on
+        let full = running.aloft >= self.most;
         let number = running.next;
         match running.flights.entry(key.clone()) {
             Entry::Occupied(flight) => Joined::Follower(flight.get().1.clone()),
@@ -68,9 +72,11 @@ impl<K: Clone + Eq + Hash, V: Clone, N: Clone> Flights<K, V, N> {
                 let waiting = Waiting(hear);
                 place.insert((number, waiting.clone()));
                 running.next = number.wrapping_add(1);
+                running.aloft += 1;
                 drop(running);
                 let (table, slots) = (Arc::clone(&self.table), Arc::clone(&self.slots));
-                let landing = Landing { table, slots, key: key.clone(), number, tell };
+                let key = key.clone();
+                let landing = Landing { table, slots, key, number, tell, aloft: true };
                 Joined::Leader(waiting, landing)
             }
         }
@@ -86,7 +92,7 @@ impl<K: Clone + Eq + Hash, V: Clone, N: Clone> Flights<K, V, N> {
     }
 
     pub(super) fn len(&self) -> usize {
-        lock(&self.table).flights.len()
+        lock(&self.table).aloft
     }
 }
 
@@ -118,13 +124,17 @@ impl<K: Eq + Hash, V, N> Landing<K, V, N> {
     }
 
     /// Ends the flight, then tells everybody who waits: whoever comes later asks anew.
-    pub(super) fn land(self, answer: Answer<V, N>) {
+    pub(super) fn land(mut self, answer: Answer<V, N>) {
         self.leave();
         self.tell.send_replace(Some(answer));
     }
 
-    fn leave(&self) {
+    fn leave(&mut self) {
+        if !std::mem::take(&mut self.aloft) {
+            return;
+        }
         let mut running = lock(&self.table);
+        running.aloft = running.aloft.saturating_sub(1);
         if running.flights.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
             running.flights.remove(&self.key);
         }
