@@ -52,8 +52,8 @@ pub(super) async fn decide(
     }
 }
 
-/// `None` if the future panicked; it is not polled again.
-async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+/// Runs code of the service's own; `None` if it panicked: it is not polled again.
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Some),

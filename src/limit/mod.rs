@@ -16,6 +16,7 @@ mod policy;
 pub use self::builder::{LimiterBuilder, LimiterError, LimiterFault};
 pub(crate) use self::decision::{Decided, Outcome};
 pub use self::fields::Fields;
+pub(crate) use self::foreign::caught;
 pub(crate) use self::peer::peer_of;
 pub use self::peer::{Network, NetworkError, PeerAddr};
 pub(crate) use self::policy::TENANT;

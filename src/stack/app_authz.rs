@@ -17,6 +17,7 @@ use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::gate::{Attempt, Passage, Step, step_layer};
 use crate::id::{AccountId, AppId};
+use crate::limit::caught;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 use crate::store::{AccessMode, AppRecord, AppStore, Membership};
 use crate::subject::Subject;
@@ -163,13 +164,17 @@ impl Step for AppAuthz {
     }
 }
 
-/// Waits for a policy of the service's own, but not for ever.
+/// Waits for a policy of the service's own, but not for ever; one that panics could not say.
 async fn in_time<T>(work: impl Future<Output = T>, deadline: Duration) -> Result<T, Trouble> {
     if tokio::runtime::Handle::try_current().is_err() {
         tracing::error!("a policy must wait off a tokio runtime; run the service on one");
         return Err(Trouble::of(Reason::StoreError));
     }
-    tokio::time::timeout(deadline, work).await.or(Err(Trouble::of(Reason::Deadline)))
+    match tokio::time::timeout(deadline, caught(work)).await {
+        Ok(Some(decision)) => Ok(decision),
+        Ok(None) => Err(Trouble::of(Reason::StoreError)),
+        Err(_over) => Err(Trouble::of(Reason::Deadline)),
+    }
 }
 
 fn subject_matter<'p>(
@@ -317,8 +322,9 @@ impl<P: AppPolicy> Policy for P {
         app: &'a AppRecord,
         deadline: Duration,
     ) -> Deciding<'a> {
-        let decision = AppPolicy::decide(self, context, app, context.membership());
         Box::pin(async move {
+            let decision =
+                async { AppPolicy::decide(self, context, app, context.membership()).await };
             let decision =
                 if P::LOADS { decision.await } else { in_time(decision, deadline).await? };
             decision.map_err(|error| {
