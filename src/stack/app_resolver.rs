@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use crate::authenticator::Authenticator;
-use crate::cache::{Change, Facts, Known, Question};
+use crate::cache::{Change, Facts, Known, Question, Trouble};
 use crate::clock::Moment;
 use crate::context::{AuthContext, Kept, ResolvedApp};
 use crate::evidence::Evidence;
@@ -155,7 +155,13 @@ impl Step for AppResolver {
         let id = self.id(passage)?;
         let now = passage.context()?.now;
         let ask = self.ask.clone();
-        let load = |id| async move { Ok(ask.ask(id).await?.map(Arc::new).ok_or(())) };
+        let load = |id: AppId| async move {
+            match ask.ask(id.clone()).await? {
+                // a store that folds case, say: what holds for another app is no answer
+                Some(app) if app.id != id => Err(Trouble::of(Reason::Nonsense)),
+                app => Ok(app.map(Arc::new).ok_or(())),
+            }
+        };
         let app = self.apps.load(id.clone(), now, load).await?.ok();
         self.verdict(passage.context()?, &id, app)
     }
