@@ -172,6 +172,13 @@ impl Authenticator {
             Ok(match commit? {
                 LedgerRevocation::Revoked { id, digest } => {
                     this.forget_token(&digest);
+                    if let RevokeTarget::Digest(asked) = target
+                        && asked != digest
+                    {
+                        // it ended another token: nobody knows what became of this one
+                        this.forget_token(&asked);
+                        return Err(RevokeError::Undecidable(None));
+                    }
                     this.tell_revoked(&id, reason.as_str(), now);
                     Revocation::Revoked(id)
                 }
