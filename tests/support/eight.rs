@@ -4,12 +4,12 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use tower::util::BoxCloneService;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt};
 use tower_bearer::clock::Timestamp;
 use tower_bearer::forward::{Field, ForwardOptions, Mode, Upstream};
@@ -35,7 +35,7 @@ use crate::support::world::{World, account, app, get, token};
 pub(crate) type Request = http::Request<Full<Bytes>>;
 pub(crate) type Response = http::Response<Full<Bytes>>;
 /// Any service.
-pub(crate) type Service = BoxCloneService<Request, Response, Gone>;
+pub(crate) type Service = BoxCloneSyncService<Request, Response, Gone>;
 
 /// The error of the service behind.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -96,6 +96,8 @@ impl AppPolicy for Own {
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {
     pub(crate) port: Arc<Port<(), ()>>,
+    /// Says that it ended another token than it was asked to.
+    pub(crate) confused: Arc<AtomicBool>,
     tokens: Arc<Mutex<Option<Scripted>>>,
 }
 
@@ -132,7 +134,9 @@ impl TokenLedger for Ledger {
         self.tokens().tokens.remove(digest);
         self.port.ask(&()).await?;
         let id = TokenId::new("tok-00000001").unwrap();
-        Ok(LedgerRevocation::Revoked { id, digest: *digest })
+        let confused = self.confused.load(Ordering::SeqCst);
+        let digest = if confused { Digest::of("another") } else { *digest };
+        Ok(LedgerRevocation::Revoked { id, digest })
     }
 
     async fn revoke_subject(
@@ -253,7 +257,7 @@ impl Eight {
             .rate_limit_tenant(&self.tenant_limiter)
             .mount_caller(self.caller.clone())
             .forward_identity(self.forward.clone());
-        BoxCloneService::new(stack.layer(inner))
+        BoxCloneSyncService::new(stack.layer(inner))
     }
 
     /// Sets every port to one mood.
@@ -401,10 +405,10 @@ pub(crate) fn row<L>(name: impl Into<String>, layer: L, sends: Sends, refusal: O
 where
     L: Layer<Service> + 'static,
     L::Service: tower::Service<Request, Response = Response, Error = Gone>,
-    L::Service: Clone + Send + 'static,
+    L::Service: Clone + Send + Sync + 'static,
     <L::Service as tower::Service<Request>>::Future: Send + 'static,
 {
-    let wrap = Box::new(move |inner| BoxCloneService::new(layer.layer(inner)));
+    let wrap = Box::new(move |inner| BoxCloneSyncService::new(layer.layer(inner)));
     Row { name: name.into(), wrap, sends, refusal }
 }
 
