@@ -36,6 +36,27 @@ async fn one_load_for_a_thousand_requests() {
     println!("loads on stampede {}", world.store.tokens.calls());
 }
 
+/// Whoever looks just before a load lands and asks just after it finds its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_come_as_the_load_lands_start_no_other() {
+    let world = World::new();
+    for round in 0..100 {
+        let text = token("tst_", 100 + round);
+        world.token(&text, account("acc-1"), "full");
+        let started = Arc::new(tokio::sync::Barrier::new(100));
+        let mut requests = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let (auth, text, started) = (world.auth.clone(), text.clone(), Arc::clone(&started));
+            requests.spawn(async move {
+                started.wait().await;
+                auth.authenticate(&text).await.is_ok()
+            });
+        }
+        assert!(requests.join_all().await.into_iter().all(|passed| passed), "P681");
+    }
+    assert_eq!(world.store.tokens.calls(), 100, "P681 XM6 one load a round");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_of_many_waiters_may_leave() {
     let world = World::new();

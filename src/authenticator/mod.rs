@@ -280,6 +280,7 @@ impl Authenticator {
             }
             // the wall clock stepped back: the source must say again what the token is worth
             Known::Yes(facts, _) if now.monotonic_nanos() >= facts.expires_nanos => {
+                self.shared.tokens.drop_known(&digest);
                 Sight::Ask(digest, kind.clone())
             }
             Known::Yes(facts, _) => Sight::Known(facts),

@@ -195,10 +195,19 @@ where
             );
             return Err(Trouble::of(Reason::StoreError));
         };
+        // a load that landed since the caller looked has left its answer, and is not put again
+        let mut landed = Known::Unknown;
         let joined = self.inner.flights.join(&key, || {
+            landed = self.known(&key, now);
             let chance = self.inner.chance.next();
-            lock(&self.inner.breaker).allow(now.monotonic_nanos(), chance)
+            matches!(landed, Known::Unknown)
+                && lock(&self.inner.breaker).allow(now.monotonic_nanos(), chance)
         });
+        match landed {
+            Known::Yes(value, _) => return Ok(Ok(value)),
+            Known::No(no) => return Ok(Err(no)),
+            Known::Unknown => {}
+        }
         let waiting = match joined {
             flight::Joined::Follower(waiting) => waiting,
             flight::Joined::Full => return Err(Trouble::of(Reason::Overload)),
