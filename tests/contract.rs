@@ -142,6 +142,13 @@ async fn permits_come_back(eight: &Eight, row: &Row, tally: &mut Tally) {
         let told = tokio::time::timeout(PATIENCE, call(&mut service, request)).await;
         tally.expect(told, Ok(Ok(want)), row, what);
     }
+    // refused, and another handle is ready while this one still lives
+    if row.refusal.is_some() {
+        let told = tokio::time::timeout(PATIENCE, call(&mut service, get(PATH, None))).await;
+        tally.expect(told, Ok(Ok(refused(row))), row, "refusal");
+        let told = tokio::time::timeout(PATIENCE, call(&mut other, eight.good(&row.sends))).await;
+        tally.expect(told, Ok(Ok(200)), row, "a refusal frees the permit for others");
+    }
     // ready, and dropped without a call
     let ready = tokio::time::timeout(PATIENCE, service.ready()).await.is_ok();
     tally.expect(ready, true, row, "ready");
