@@ -1,6 +1,7 @@
 //! `/apps/{app}/proxy/…` goes to the upstream, which is told who calls; nobody else can tell it.
 
 use std::convert::Infallible;
+use std::error::Error;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -10,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_bearer::forward::{ConfigError, ForwardOptions, Mode, Upstream};
 use tower_bearer::stack::IdentityForward;
 
@@ -86,15 +87,26 @@ fn decoded(segment: &str) -> Option<Vec<u8>> {
 }
 
 async fn send(mut client: Client<HttpConnector, Body>, request: Request) -> Response {
-    let answer: Result<_, BoxError> = client.call(request).await.map_err(Into::into);
-    match answer {
+    match client.call(request).await {
         Ok(response) => response.map(Body::new),
+        Err(error) if is_of_the_body(&error) => {
+            let detail = "The body could not be read.";
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail).into_response()
+        }
         Err(error) => {
             tracing::warn!(error = %error, "the upstream did not answer");
             let detail = "The upstream did not answer.";
             Problem::new(StatusCode::BAD_GATEWAY, "bad_gateway", detail).into_response()
         }
     }
+}
+
+/// Whether the body that was to be sent broke off: the caller's fault, not the upstream's.
+fn is_of_the_body(error: &(dyn Error + 'static)) -> bool {
+    let causes =
+        std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    let mut causes = causes.filter_map(|error| error.downcast_ref::<hyper::Error>());
+    causes.any(hyper::Error::is_user)
 }
 
 #[cfg(test)]
