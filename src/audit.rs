@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::{Moment, Timestamp};
+use crate::metrics::suppressed;
 use crate::rejection::{Reason, StepName};
 
 /// Takes the events of one authenticator.
@@ -143,6 +144,8 @@ pub struct Event<'a> {
     pub workspace: Option<&'a str>,
     /// The app.
     pub app: Option<&'a str>,
+    /// The route, where the authenticator was given a function that names it.
+    pub route: Option<&'a str>,
     /// The request's `x-request-id`, where it is 1 to 128 visible ASCII characters.
     pub request_id: Option<&'a str>,
     /// How many events of this reason the cap held back in the last second that had some.
@@ -188,6 +191,7 @@ impl Event<'_> {
             client_id: None,
             workspace: None,
             app: None,
+            route: None,
             request_id: None,
             suppressed: None,
             change: None,
@@ -228,6 +232,7 @@ macro_rules! emit {
             client_id = $event.client_id,
             workspace = $event.workspace,
             app = $event.app,
+            route = $event.route,
             request_id = $event.request_id,
             suppressed = $event.suppressed,
             id = $event.change.map(|change| change.id),
@@ -326,6 +331,7 @@ impl Audit {
             return Some(cap.suppressed.swap(0, Ordering::Relaxed));
         }
         cap.suppressed.fetch_add(1, Ordering::Relaxed);
+        suppressed(reason.as_str());
         None
     }
 }

@@ -39,6 +39,11 @@ impl Breaker {
         }
     }
 
+    /// Is the dependency left alone, but for probes?
+    pub(crate) fn is_open(&self) -> bool {
+        self.probe_at.is_some()
+    }
+
     /// The dependency answered.
     pub(crate) fn succeeded(&mut self) -> Turn {
         self.in_a_row = 0;

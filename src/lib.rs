@@ -96,7 +96,8 @@
 //!
 //! # Features
 //!
-//! Each only adds: `axum` (extractors), `test-util` (kept for helpers of users' tests; holds nothing yet), `full` (both).
+//! Each only adds: `axum` (extractors), `metrics` (counters, gauges and times for the `metrics` facade), `test-util` (kept for
+//! helpers of users' tests; holds nothing yet), `full` (all).
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -119,6 +120,11 @@ pub mod id;
 pub mod issuing;
 mod key;
 pub mod limit;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+mod metrics;
 pub mod rejection;
 pub mod scope;
 pub mod stack;

@@ -28,6 +28,7 @@ use crate::clock::{Clock, Moment};
 use crate::context::{AuthContext, Realm, TokenFacts};
 use crate::evidence::Evidence;
 use crate::id::{AccountId, AppId, WorkspaceId};
+use crate::metrics::flushed;
 use crate::rejection::{Reason, Rejection};
 use crate::store::{TokenRecord, TokenStore};
 use crate::subject::Subject;
@@ -187,6 +188,7 @@ impl Authenticator {
 
     /// Forgets everything. Revoked tokens stay refused.
     pub fn forget_all(&self) {
+        flushed();
         self.tell(&Change::All);
     }
 

@@ -17,6 +17,7 @@ use crate::cache::Source;
 use crate::clock::{Moment, Timestamp};
 use crate::context::AuthContext;
 use crate::id::{TokenId, WorkspaceId};
+use crate::metrics::revoked;
 use crate::store::{
     LedgerRevocation, MintOutcome, NewToken, RevokeReason, RevokeTarget, TokenLedger,
 };
@@ -179,6 +180,7 @@ impl Authenticator {
                         this.forget_token(&asked);
                         return Err(RevokeError::Undecidable(None));
                     }
+                    revoked(1);
                     this.tell_revoked(&id, reason.as_str(), now);
                     Revocation::Revoked(id)
                 }
@@ -230,6 +232,7 @@ impl Authenticator {
             for digest in &digests {
                 this.forget_token(digest);
             }
+            revoked(digests.len());
             let key = subject.key();
             this.audit().record(&Event {
                 reason: Some("subject"),

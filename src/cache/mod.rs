@@ -30,13 +30,14 @@ use crate::cache::flight::Flights;
 use crate::cache::generations::{Chance, Generations};
 use crate::clock::{Clock, Moment};
 use crate::id::{AccountId, AppId, WorkspaceId};
+use crate::metrics::{BreakerState, CacheMeter, Lacking, LoadEnd, LoadMeter};
 use crate::rejection::{Reason, Rejection};
 use crate::subject::Subject;
 
 /// How long facts live and how they are loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheSettings {
-    /// For logs: whose facts these are.
+    /// For logs and metrics: whose facts these are.
     pub(crate) name: &'static str,
     pub(crate) ttl: Duration,
     pub(crate) negative_ttl: Duration,
@@ -111,6 +112,7 @@ struct Inner<K, V, N> {
     flights: Flights<K, V, N>,
     breaker: Mutex<Breaker>,
     chance: Chance,
+    meter: CacheMeter,
     concerns: fn(&Change, &K, Option<&V>) -> bool,
 }
 
@@ -144,6 +146,7 @@ where
             flights: Flights::new(settings.max_loads, settings.max_waiting),
             breaker: Mutex::new(Breaker::default()),
             chance: Chance::new(),
+            meter: CacheMeter::new(settings.name),
             settings,
             clock,
             concerns,
@@ -165,12 +168,20 @@ where
     /// What is known without waiting.
     pub(crate) fn known(&self, key: &K, now: Moment) -> Known<V, N> {
         let alive = now.monotonic_nanos();
-        if let Some(entry) = self.inner.known.get(key).filter(|entry| alive < entry.ends) {
-            return Known::Yes(entry.value, entry.ends);
-        }
-        match self.inner.refused.get(key).filter(|entry| alive < entry.ends) {
-            Some(entry) => Known::No(entry.value),
-            None => Known::Unknown,
+        let lacking = match live(self.inner.known.get(key), alive) {
+            Ok(entry) => {
+                self.inner.meter.hit();
+                return Known::Yes(entry.value, entry.ends);
+            }
+            Err(lacking) => lacking,
+        };
+        match live(self.inner.refused.get(key), alive) {
+            Ok(entry) => {
+                self.inner.meter.hit_refused(lacking);
+                Known::No(entry.value)
+            }
+            // counted by the load that follows: between the two the key may be looked up again
+            Err(_) => Known::Unknown,
         }
     }
 
@@ -197,24 +208,44 @@ where
         };
         // a load that landed since the caller looked has left its answer, and is not put again
         let mut landed = Known::Unknown;
+        let meter = &self.inner.meter;
+        meter.missed(|| {
+            let alive = now.monotonic_nanos();
+            let known = live(self.inner.known.get(&key), alive).err();
+            let refused = live(self.inner.refused.get(&key), alive).err();
+            (known.unwrap_or(Lacking::Absent), refused.unwrap_or(Lacking::Absent))
+        });
+        let mut probes = false;
         let joined = self.inner.flights.join(&key, || {
             landed = self.known(&key, now);
             let chance = self.inner.chance.next();
-            matches!(landed, Known::Unknown)
-                && lock(&self.inner.breaker).allow(now.monotonic_nanos(), chance)
+            if !matches!(landed, Known::Unknown) {
+                return false;
+            }
+            let mut breaker = lock(&self.inner.breaker);
+            let allowed = breaker.allow(now.monotonic_nanos(), chance);
+            probes = allowed && breaker.is_open();
+            allowed
         });
         match landed {
             Known::Yes(value, _) => return Ok(Ok(value)),
             Known::No(no) => return Ok(Err(no)),
             Known::Unknown => {}
         }
+        if probes {
+            meter.breaker(BreakerState::HalfOpen);
+        }
         let waiting = match joined {
             flight::Joined::Follower(waiting) => waiting,
-            flight::Joined::Full => return Err(Trouble::of(Reason::Overload)),
+            flight::Joined::Full => {
+                meter.overloaded();
+                return Err(Trouble::of(Reason::Overload));
+            }
             flight::Joined::Closed => return Err(Trouble::of(Reason::StoreError)),
             flight::Joined::Leader(waiting, landing) => {
                 let question = ask(key.clone());
-                runtime.spawn(run(Arc::clone(&self.inner), key, question, landing));
+                let load = meter.begin(|| self.inner.clock.now().monotonic_nanos());
+                runtime.spawn(run(Arc::clone(&self.inner), key, question, landing, load));
                 waiting
             }
         };
@@ -264,7 +295,9 @@ where
 
     /// Entries held now, alive or not: known and refused.
     pub(crate) fn len(&self) -> (u64, u64) {
-        (self.inner.known.len(), self.inner.refused.len())
+        let held = (self.inner.known.len(), self.inner.refused.len());
+        self.inner.meter.holds(|| held);
+        held
     }
 
     /// Loads in flight now.
@@ -279,6 +312,7 @@ async fn run<K, V, N, F>(
     key: K,
     question: F,
     landing: flight::Landing<K, V, N>,
+    load: LoadMeter,
 ) where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -298,7 +332,10 @@ async fn run<K, V, N, F>(
         }
     };
     inner.report(&answer);
-    landing.land(inner.store(&key, generation, answer));
+    inner.meter.end(load, end_of(&answer), || inner.clock.now().monotonic_nanos());
+    let answer = inner.store(&key, generation, answer);
+    inner.tally();
+    landing.land(answer);
 }
 
 impl<K, V, N> Inner<K, V, N>
@@ -337,13 +374,21 @@ where
         })
     }
 
+    /// Tells the metrics how many entries there are, as far as that costs nothing.
+    fn tally(&self) {
+        self.meter.holds(|| (self.known.len(), self.refused.len()));
+    }
+
     /// Tells the breaker, and the log when an outage begins or ends.
     fn report(&self, answer: &Answer<V, N>) {
         let now = self.clock.now().monotonic_nanos();
+        let mut probed_in_vain = false;
         let turn = match answer {
             Err(Trouble { reason: Reason::StoreError | Reason::Deadline, .. }) => {
                 let chance = self.chance.next();
-                lock(&self.breaker).failed(now, chance)
+                let mut breaker = lock(&self.breaker);
+                probed_in_vain = breaker.is_open();
+                breaker.failed(now, chance)
             }
             // one unreadable row says nothing about the store
             Err(_) => Turn::Same,
@@ -351,8 +396,15 @@ where
         };
         let cache = self.settings.name;
         match turn {
-            Turn::Opened => tracing::warn!(cache, "store is out; requests that need it get 503"),
-            Turn::Closed => tracing::warn!(cache, "store answers again"),
+            Turn::Opened => {
+                self.meter.breaker(BreakerState::Open);
+                tracing::warn!(cache, "store is out; requests that need it get 503");
+            }
+            Turn::Closed => {
+                self.meter.breaker(BreakerState::Closed);
+                tracing::warn!(cache, "store answers again");
+            }
+            Turn::Same if probed_in_vain => self.meter.breaker(BreakerState::Open),
             Turn::Same => {}
         }
     }
@@ -380,6 +432,7 @@ where
             self.refused.remove_if(|key, _| (self.concerns)(change, key, None));
         }
         self.flights.detach_all();
+        self.tally();
     }
 }
 
@@ -432,6 +485,24 @@ impl Trouble {
 impl From<Trouble> for Rejection {
     fn from(trouble: Trouble) -> Self {
         Self::undecidable(trouble.reason, trouble.source)
+    }
+}
+
+/// The entry, if it counts at this monotonic nanosecond.
+fn live<T>(entry: Option<Entry<T>>, now: u64) -> Result<Entry<T>, Lacking> {
+    match entry {
+        Some(entry) if now < entry.ends => Ok(entry),
+        Some(_) => Err(Lacking::Ended),
+        None => Err(Lacking::Absent),
+    }
+}
+
+fn end_of<V, N>(answer: &Answer<V, N>) -> LoadEnd {
+    match answer {
+        Ok(Ok(_)) => LoadEnd::Found,
+        Ok(Err(_)) => LoadEnd::None,
+        Err(Trouble { reason: Reason::Deadline, .. }) => LoadEnd::Late,
+        Err(_) => LoadEnd::Failed,
     }
 }
 

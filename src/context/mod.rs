@@ -12,6 +12,7 @@ pub(crate) use self::recall::{Kept, Recall, Recalled, Recent};
 
 use http::Extensions;
 use http::header::HeaderName;
+use http::request::Parts;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +21,7 @@ use crate::audit::{Audit, Event, EventName};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::evidence::Evidence;
 use crate::id::{AppId, ClientId, TokenId, WorkspaceId};
+use crate::metrics::Decisions;
 use crate::rejection::{Answers, Rejection};
 use crate::scope::ScopeSet;
 use crate::store::{AppRecord, Membership, PolicyName};
@@ -35,6 +37,19 @@ pub struct Realm {
     pub(crate) credential_header: Option<HeaderName>,
     /// Moved on by every `forget_`: what was recalled from before it counts no more.
     pub(crate) epoch: Arc<AtomicU64>,
+    /// Names the route of a request, for events and metrics.
+    pub(crate) route: Option<Arc<RouteOf>>,
+    pub(crate) decisions: Decisions,
+}
+
+/// From the head of a request to one of a few constants.
+pub(crate) type RouteOf = dyn Fn(&Parts) -> &'static str + Send + Sync;
+
+impl Realm {
+    /// The route, if the service says it.
+    pub(crate) fn route_of(&self, head: &Parts) -> Option<&'static str> {
+        self.route.as_ref().map(|route| route(head))
+    }
 }
 
 /// What is known about the caller of one request.
@@ -253,7 +268,8 @@ impl fmt::Debug for AuthContext {
 
 impl fmt::Debug for Realm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { answers, audit, clock: _, credential_header, epoch: _ } = self;
+        let Self { answers, audit, clock: _, credential_header, epoch: _, route: _, decisions: _ } =
+            self;
         f.debug_struct("Realm")
             .field("answers", answers)
             .field("audit", audit)

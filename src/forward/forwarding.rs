@@ -12,6 +12,7 @@ use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
 use super::hop::Cleaned;
 use super::identity::{Field, Identity};
+use super::mode::Mode;
 use super::overrides::Override;
 use super::set::ForwardSet;
 use super::upstream::Upstream;
@@ -47,6 +48,17 @@ pub enum Outcome {
     Anonymous,
     /// Forwarding is off: only the removal was done.
     Stripped,
+}
+
+impl Outcome {
+    /// The fixed word in metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Anonymous => "anonymous",
+            Self::Stripped => "stripped",
+        }
+    }
 }
 
 /// How a request was prepared, and what was removed from it.
@@ -159,6 +171,11 @@ impl Forwarding {
     #[must_use]
     pub fn same_origin(&self, uri: &Uri) -> bool {
         self.options.upstream.same_origin(uri)
+    }
+
+    /// The form that identity has now: `off` where an override switched it off.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.is_off() { Mode::Off } else { self.options.mode }
     }
 
     /// The upstream.

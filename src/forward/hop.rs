@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::error::ConfigError;
 use super::names::Group;
+use crate::metrics::Removed;
 
 /// What was removed from one header section, and what the answer to it may do.
 ///
@@ -54,6 +55,12 @@ impl Cleaned {
     /// Whether an allowed upgrade goes on.
     pub fn upgrades(&self) -> bool {
         self.upgrade.is_some()
+    }
+
+    /// The counts, for the metrics.
+    pub(crate) fn removed(&self) -> Removed {
+        let Self { identity, credential, proxy, leg, nominated, upgrade: _ } = *self;
+        Removed { identity, credential, proxy, leg, nominated }
     }
 
     fn count(&mut self, group: Group) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::audit::{Event, EventName, request_id};
 use crate::gate::{Checks, Passage};
+use crate::metrics::{Refused, refused};
 use crate::rejection::{Answers, Rejection, RejectionKind, StepName};
 
 /// Makes the body of a refusal. Sealed: [`WithBody`] and [`WithoutBody`] are its implementations.
@@ -115,6 +116,16 @@ pub(crate) fn settle<C: Checks>(
         error = own_cause(rejection).map(tracing::field::display),
         "refused"
     );
+    refused(
+        realm.map(|realm| &realm.decisions),
+        Refused {
+            step: step.unwrap_or(NOBODY),
+            undecided: kind.status().is_server_error(),
+            reason: reason.as_str(),
+            kind: context.and_then(|context| context.kind()),
+        },
+        || realm.and_then(|realm| realm.route_of(passage.head)).unwrap_or(NOBODY),
+    );
     let Some(realm) = realm else { return };
     let name = match kind.status().as_u16() {
         _ if misordered => EventName::StackMisordered,
@@ -137,6 +148,7 @@ pub(crate) fn settle<C: Checks>(
         error: Some(kind.error()),
         reason: Some(reason.as_str()),
         fingerprint: fingerprint.as_deref(),
+        route: realm.route_of(passage.head),
         request_id: request_id(&passage.head.headers),
         suppressed: (held_back > 0).then_some(held_back),
         ..event
@@ -159,9 +171,16 @@ pub(crate) fn allowed<C: Checks>(passage: &mut Passage<'_>) {
     if let (Some(learned), Some(facts)) = (passage.notes.learned.take(), &context.caller) {
         facts.recent.keep(learned.over(passage.notes.recall.as_deref()));
     }
-    let audit = &context.realm.audit;
+    let realm = &context.realm;
+    let route = || realm.route_of(passage.head);
+    realm.decisions.passed(context.kind(), || route().unwrap_or(NOBODY));
+    let audit = &realm.audit;
     if audit.samples(context.now) {
         let request_id = request_id(&passage.head.headers);
-        audit.record(&Event { request_id, ..context.event(EventName::AuthAllowed) });
+        let route = route();
+        audit.record(&Event { route, request_id, ..context.event(EventName::AuthAllowed) });
     }
 }
+
+/// The label of a step or route that nobody named.
+const NOBODY: &str = "-";

@@ -10,6 +10,7 @@ use crate::context::{AuthContext, Quota};
 use crate::limit::fields::{rate_limit, rate_limit_policy};
 use crate::limit::peer::peer_of;
 use crate::limit::{Anonymous, Limiter, Mode, Named, Outage, Store, foreign};
+use crate::metrics::{LimitSource, LimitVerdict};
 use crate::rejection::{LimitRefusal, Reason, Rejection};
 use crate::store::{Answer, Ask, AskItem, LogId, MOST_ITEMS, PolicyName, Standing, WindowKey};
 
@@ -62,8 +63,13 @@ impl Limiter {
         self.shared.clock.get_or_init(|| Arc::clone(&context.realm.clock));
         if context.is_anonymous() {
             match self.shared.anonymous {
-                Anonymous::Refuse => return Ok(self.refuse(Rejection::anonymous(), None)),
-                Anonymous::Pass => return Ok(Decided::Now(Outcome::Free)),
+                Anonymous::Refuse => {
+                    if self.shared.mode == Mode::Shadow {
+                        self.count(None, LimitVerdict::WouldDeny);
+                    }
+                    return Ok(self.refuse(Rejection::anonymous(), None));
+                }
+                Anonymous::Pass => return Ok(self.free()),
                 Anonymous::ByPeer(_) => {}
             }
         }
@@ -72,11 +78,12 @@ impl Limiter {
             (None, Some(head), Some(cost_by)) => cost_by(head, context),
             (None, _, _) => 1,
         };
-        let Some(cost) = NonZeroU32::new(cost) else { return Ok(Decided::Now(Outcome::Free)) };
+        let Some(cost) = NonZeroU32::new(cost) else { return Ok(self.free()) };
         let Some(plan) = self.plan(context, head, cost, now_ms)? else {
-            return Ok(Decided::Now(Outcome::Free));
+            return Ok(self.free());
         };
         if let Some(refusal) = plan.never() {
+            self.count_refused(&refusal, LimitVerdict::Never);
             return Ok(self.refuse(Rejection::over_limit(refusal), None));
         }
         let Store::Local(windows) = &self.shared.store else { return Ok(Decided::Ask(plan)) };
@@ -149,6 +156,11 @@ impl Limiter {
             Ok(answer) => answer,
             Err(rejection) => {
                 shared.undecided.fetch_add(1, Ordering::Relaxed);
+                let source = match shared.outage {
+                    Outage::Open => LimitSource::Open,
+                    Outage::Closed => self.source(),
+                };
+                shared.meter.decided(None, LimitVerdict::Undecided, source);
                 return match (shared.outage, shared.mode) {
                     (Outage::Closed, Mode::Enforce) => Outcome::Refused(rejection, None),
                     (Outage::Open, _) | (_, Mode::Shadow) => Outcome::Free,
@@ -160,18 +172,46 @@ impl Limiter {
             if wanted { plan.lines(&answer) } else { None }
         };
         if !answer.is_admitted() {
-            let rejection = Rejection::over_limit(LimitRefusal {
+            let refusal = LimitRefusal {
                 retry_after_ms: answer.retry_after_ms(),
                 violated: plan.violated(&answer),
-            });
-            return match self.refuse(rejection, lines(false)) {
+            };
+            self.count_refused(&refusal, LimitVerdict::Denied);
+            return match self.refuse(Rejection::over_limit(refusal), lines(false)) {
                 Decided::Now(outcome) => outcome,
                 Decided::Ask(_) => Outcome::Free,
             };
         }
         match plan.quota(&answer) {
-            Some(quota) => Outcome::Charged(quota, lines(true)),
+            Some(quota) => {
+                self.count(Some(quota.policy.as_str()), LimitVerdict::Admitted);
+                Outcome::Charged(quota, lines(true))
+            }
             None => Outcome::Free,
+        }
+    }
+
+    fn free(&self) -> Decided<'static> {
+        self.count(None, LimitVerdict::Free);
+        Decided::Now(Outcome::Free)
+    }
+
+    fn count(&self, policy: Option<&str>, verdict: LimitVerdict) {
+        self.shared.meter.decided(policy, verdict, self.source());
+    }
+
+    fn count_refused(&self, refusal: &LimitRefusal, verdict: LimitVerdict) {
+        let verdict = match self.shared.mode {
+            Mode::Enforce => verdict,
+            Mode::Shadow => LimitVerdict::WouldDeny,
+        };
+        self.count(refusal.violated.first().map(PolicyName::as_str), verdict);
+    }
+
+    fn source(&self) -> LimitSource {
+        match &self.shared.store {
+            Store::Local(_) => LimitSource::Local,
+            Store::Foreign { .. } => LimitSource::Store,
         }
     }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::context::{AuthContext, Quota};
 use crate::limit::foreign::Windows;
+use crate::metrics::LimitMeter;
 use crate::rejection::{Rejection, RejectionKind, StepName};
 use crate::store::{MemoryWindows, PolicyName};
 
@@ -97,6 +98,7 @@ struct Shared {
     would_deny: AtomicU64,
     undecided: AtomicU64,
     told: AtomicBool,
+    meter: LimitMeter,
 }
 
 type CostBy = Arc<dyn Fn(&Parts, &AuthContext) -> u32 + Send + Sync>;
@@ -247,6 +249,7 @@ impl Shared {
             would_deny: AtomicU64::new(0),
             undecided: AtomicU64::new(0),
             told: AtomicBool::new(false),
+            meter: LimitMeter::default(),
         }
     }
 }

@@ -68,12 +68,12 @@ impl FailureLimit {
         if count > MOST_FAILURES {
             return Err(FailureLimitError::LimitOutOfRange { count });
         }
-        Ok(Self::of(auth, limit, MemoryWindows::new()))
+        Ok(Self::of(auth, limit, MemoryWindows::named("failures")))
     }
 
     /// Allows 100 failures per address in any 60 s, of at most 65,536 addresses.
     pub fn with_defaults(auth: &Authenticator) -> Self {
-        Self::of(auth, default_limit(), MemoryWindows::new())
+        Self::of(auth, default_limit(), MemoryWindows::named("failures"))
     }
 
     fn of(auth: &Authenticator, limit: Limit, windows: MemoryWindows) -> Self {
@@ -93,7 +93,8 @@ impl FailureLimit {
         if max_peers > MOST_PEERS {
             return Err(out);
         }
-        let windows = MemoryWindows::new().with_max_keys(max_peers).map_err(|_range| out)?;
+        let windows =
+            MemoryWindows::named("failures").with_max_keys(max_peers).map_err(|_range| out)?;
         let fresh = Self::of(&self.auth, self.failures.limit, windows);
         Ok(Self { trusted: self.trusted, ..fresh })
     }

@@ -19,6 +19,7 @@ use crate::forward::{
     AnswerCleaner, Challenge, ConfigError, Field, ForwardError, Forwarding, Identity,
 };
 use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::metrics::ForwardMeter;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 use crate::scope::Scope;
 use crate::subject::Subject;
@@ -70,18 +71,20 @@ type Edit = dyn for<'c> Fn(&Parts, &'c AuthContext, Identity<'c>) -> Identity<'c
 struct Target {
     forwarding: Forwarding,
     answers: AnswerCleaner,
+    meter: ForwardMeter,
 }
 
 impl Target {
     fn new(forwarding: Forwarding) -> Self {
         // with forwarding off nobody was told who calls: the challenge is the upstream's own affair
         let challenge = if forwarding.is_off() { Challenge::Relayed } else { Challenge::Dropped };
-        Self { answers: AnswerCleaner::new(forwarding.set(), challenge), forwarding }
+        let answers = AnswerCleaner::new(forwarding.set(), challenge);
+        Self { forwarding, answers, meter: ForwardMeter::default() }
     }
 
     fn on_client_side(&self) -> Self {
         let answers = AnswerCleaner::new(self.forwarding.set(), Challenge::Relayed);
-        Self { answers, forwarding: self.forwarding.clone() }
+        Self { answers, forwarding: self.forwarding.clone(), meter: self.meter.clone() }
     }
 }
 
@@ -150,6 +153,7 @@ impl IdentityForward {
         let strip = |target: &Target| Target {
             forwarding: target.forwarding.clone().credential_header(name),
             answers: target.answers.clone(),
+            meter: target.meter.clone(),
         };
         self.targets = self.targets.iter().map(strip).collect();
         self
@@ -179,9 +183,11 @@ impl IdentityForward {
                 })
             })
         };
-        let prepared = forwarding
-            .prepare_request(passage.head, identity.as_ref())
-            .map_err(|error| self.refusal(error))?;
+        let prepared = forwarding.prepare_request(passage.head, identity.as_ref());
+        let outcome = prepared.as_ref().map_or("refused", |prepared| prepared.outcome().word());
+        target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
+        let prepared = prepared.map_err(|error| self.refusal(error))?;
+        target.meter.removed(prepared.cleaned().removed());
         target.answers.note(passage.notes, prepared.cleaned());
         Ok(Evidence::FORWARDED)
     }

@@ -7,6 +7,7 @@
 use crate::evidence::Evidence;
 use crate::forward::{AnswerCleaner, Challenge, ForwardSet};
 use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::metrics::ForwardMeter;
 use crate::rejection::{Rejection, StepName};
 
 /// Removes identity, credentials and fields that end at this hop from requests, and identity from answers.
@@ -22,6 +23,7 @@ use crate::rejection::{Rejection, StepName};
 pub struct StripIdentity {
     set: ForwardSet,
     answers: AnswerCleaner,
+    meter: ForwardMeter,
 }
 
 impl StripIdentity {
@@ -32,11 +34,13 @@ impl StripIdentity {
 
     /// Removes the names of this set, by its rules.
     pub fn of(set: &ForwardSet) -> Self {
-        Self { set: set.clone(), answers: AnswerCleaner::new(set, Challenge::Relayed) }
+        let answers = AnswerCleaner::new(set, Challenge::Relayed);
+        Self { set: set.clone(), answers, meter: ForwardMeter::default() }
     }
 
     fn strip(&self, passage: &mut Passage<'_>) -> Evidence {
         let cleaned = self.set.clean_request(&mut passage.head.headers);
+        self.meter.removed(cleaned.removed());
         self.answers.note(passage.notes, &cleaned);
         Evidence::NONE
     }

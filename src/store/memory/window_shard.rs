@@ -164,6 +164,12 @@ impl Shard {
         self.slots.len()
     }
 
+    /// Logs there, and logs evicted so far.
+    #[inline]
+    pub(super) fn tally(&self) -> (usize, u64) {
+        (self.slots.len(), self.evicted)
+    }
+
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }

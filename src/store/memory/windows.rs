@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard};
 
 use super::window_shard::{Look, Room, Shard, SlotKey, Spot, standing};
+use crate::metrics::KeysMeter;
 use crate::store::window::{Answer, Ask, AskItem, MOST_ITEMS, WindowStore};
 use crate::store::window_key::WindowKey;
 use crate::window::Verdict;
@@ -34,17 +35,24 @@ pub struct MemoryWindows {
     words: [u64; 2],
     max_keys: usize,
     when_full: WhenFull,
+    keys: KeysMeter,
 }
 
 impl MemoryWindows {
     /// Makes an empty map for 65,536 keys that evicts the least used when full.
     pub fn new() -> Self {
+        Self::named("windows")
+    }
+
+    /// As `new`, but counted under this name.
+    pub(crate) fn named(map: &'static str) -> Self {
         let random = RandomState::new();
         Self {
             shards: (0..SHARDS).map(|_| Lane::default()).collect(),
             words: [random.hash_one(0), random.hash_one(1)],
             max_keys: 65_536,
             when_full: WhenFull::EvictLeast,
+            keys: KeysMeter::new(map),
         }
     }
 
@@ -91,7 +99,14 @@ impl MemoryWindows {
     ///
     /// Nothing depends on it: decisions free a few places each.
     pub fn sweep(&self, now_ms: u64) {
-        (0..SHARDS).for_each(|number| self.enter(number).sweep_all(now_ms));
+        for number in 0..SHARDS {
+            let mut shard = self.enter(number);
+            let before = shard.tally();
+            shard.sweep_all(now_ms);
+            let after = shard.tally();
+            drop(shard);
+            self.keys.moved(before, after);
+        }
     }
 
     /// How many logs there are, idle ones among them.
@@ -113,15 +128,24 @@ impl MemoryWindows {
         let (number, spot) = self.place(item.key());
         let (limit, cost, now) = (item.limit(), ask.cost(), ask.now_ms());
         let mut shard = self.enter(number);
+        let before = shard.tally();
         let look = shard.admit(&spot, limit, cost, now);
         let admitted = matches!(look.verdict, Verdict::Admit { .. });
+        let mut full = false;
         if look.found.is_none() && admitted {
-            if !shard.add(&spot, now, &[], self.room(number)) {
-                return Err(WindowsFull);
+            if shard.add(&spot, now, &[], self.room(number)) {
+                shard.charge(&spot, None, limit, cost, look.now);
+            } else {
+                full = true;
             }
-            shard.charge(&spot, None, limit, cost, look.now);
         } else {
             shard.sweep(1, now, &[]);
+        }
+        let after = shard.tally();
+        drop(shard);
+        self.keys.moved(before, after);
+        if full {
+            return Err(WindowsFull);
         }
         Ok(Answer::new([standing(&look, limit, cost, admitted)]))
     }
@@ -135,6 +159,7 @@ impl MemoryWindows {
         }
         let (spots, numbers) = (&spots[..items.len()], &numbers[..items.len()]);
         let mut held = self.hold(numbers);
+        let before = held.tally();
 
         let mut looks = [Look::default(); MOST_ITEMS];
         for (i, (look, item)) in looks.iter_mut().zip(items).enumerate() {
@@ -147,6 +172,9 @@ impl MemoryWindows {
         for i in (0..items.len()).filter(is_new) {
             if !held.shard(numbers[i]).add(&spots[i], now, spots, self.room(numbers[i])) {
                 (0..i).filter(is_new).for_each(|i| held.shard(numbers[i]).remove(&spots[i]));
+                let after = held.tally();
+                drop(held);
+                self.keys.moved(before, after);
                 return Err(WindowsFull);
             }
         }
@@ -161,6 +189,9 @@ impl MemoryWindows {
         if !moved {
             numbers.iter().for_each(|number| held.shard(*number).sweep(1, now, &[]));
         }
+        let after = held.tally();
+        drop(held);
+        self.keys.moved(before, after);
         let standings = looks.iter().zip(items);
         Ok(Answer::new(standings.map(|(look, item)| standing(look, item.limit(), cost, admitted))))
     }
@@ -224,7 +255,7 @@ impl Default for MemoryWindows {
 
 impl fmt::Debug for MemoryWindows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shards: _, words: _, max_keys, when_full } = self;
+        let Self { shards: _, words: _, max_keys, when_full, keys: _ } = self;
         f.debug_struct("MemoryWindows")
             .field("max_keys", max_keys)
             .field("when_full", when_full)
@@ -276,6 +307,12 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
+    /// Logs there, and logs evicted so far.
+    fn tally(&self) -> (usize, u64) {
+        let shards = self.guards.iter().flatten().map(|shard| shard.tally());
+        shards.fold((0, 0), |(logs, gone), (more, away)| (logs + more, gone + away))
+    }
+
     fn shard(&mut self, number: usize) -> &mut Shard {
         let at = self.numbers.iter().position(|held| *held == number);
         let guard = at.and_then(|at| self.guards[at].as_deref_mut());

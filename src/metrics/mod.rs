@@ -1,0 +1,129 @@
+//! What can be counted while it runs?
+//!
+//! With feature `metrics` this crate tells the [`metrics`](https://docs.rs/metrics/0.24) facade; without it every call is
+//! empty. Install the recorder before the first request: what is counted often keeps the handle it got first.
+//!
+//! | metric | type | labels |
+//! | --- | --- | --- |
+//! | `tower_bearer_decisions_total` | counter | `step`, `outcome` (`pass`, `refuse`, `undecided`), `reason`, `kind`, `route` |
+//! | `tower_bearer_cache_lookups_total` | counter | `cache`, `result` (`hit`, `miss`, `stale`) |
+//! | `tower_bearer_cache_entries` | gauge | `cache` |
+//! | `tower_bearer_cache_flush_total` | counter | `reason` (`manual`) |
+//! | `tower_bearer_loads_in_flight` | gauge | `cache` |
+//! | `tower_bearer_load_seconds` | histogram | `cache`, `result` (`ok`, `none`, `error`, `deadline`, `overload`) |
+//! | `tower_bearer_breaker_state` | gauge: 0 closed, 1 half open, 2 open | `dependency` |
+//! | `tower_bearer_revocations_total` | counter | `origin` (`local`) |
+//! | `tower_bearer_audit_suppressed_total` | counter | `reason` |
+//! | `tower_bearer_limiter_decisions_total` | counter | `policy`, `verdict` (`admitted`, `denied`, `never`, `free`, `would_deny`, `undecided`), `source` (`local`, `store`, `open`) |
+//! | `tower_bearer_limiter_keys` | gauge | `map` (`windows`, `failures`) |
+//! | `tower_bearer_limiter_evicted_total` | counter | `map` |
+//! | `tower_bearer_forward_total` | counter | `upstream`, `mode` (`off`, `headers`), `outcome` (`sent`, `anonymous`, `stripped`, `refused`) |
+//! | `tower_bearer_forward_stripped_total` | counter: field names | `group` (`identity`, `credential`, `proxy`, `leg`) |
+//! | `tower_bearer_forward_nominated_total` | counter: field names | – |
+//!
+//! # How many series
+//!
+//! 1. No label is ever made of a request: no token, id, address, e-mail or path. A label is one of this crate's fixed words
+//!    or a name that was configured: `kind`, `policy`, `upstream`, and `route`.
+//! 2. `step` is a [`StepName`](crate::rejection::StepName), `reason` a [`Reason`](crate::rejection::Reason); `cache` is
+//!    `context`, `negative`, `app`, `member`, `permit` or `caller`, `dependency` the cache's store: `token`, `app`, `member`,
+//!    `permit` or `caller`. `-` is what is not known.
+//! 3. So the number of series is a product known at build. Decisions are the most: (steps × reasons + 1) × (kinds + 1) ×
+//!    routes, of which most never happen. [`route`](crate::authenticator::AuthenticatorBuilder::route) gives constants; a
+//!    service that leaks a string per request has itself to blame.
+//!
+//! # What is counted
+//!
+//! 1. Decisions: one `pass` per request and gate that authenticates (step `bearer`, reason `-`), and each refusal, by the step
+//!    that refused; `undecided` from status 500 on.
+//! 2. Look-ups: each asked for one fact. `negative` is the token cache's memory of what was refused; the other caches count
+//!    both memories as one. What a token's last request learned is no look-up. Entries lag behind by those that the cache
+//!    has not put in order yet.
+//! 3. Loads: in flight from the start of the task on, waiting for a place included. `overload` never ran and took no time;
+//!    what the breaker turned away is no load.
+//! 4. Entries and keys are sums over all caches and maps of that name in this process; of two breakers of one name, the
+//!    last change shows. `manual` flushes are those of
+//!    [`forget_all`](crate::Authenticator::forget_all), by hand or after a revocation that nobody could confirm.
+//! 5. Limits: `policy` is the one with the least left, or the first violated; `store` is a store of your own, `open` let by
+//!    what could not be decided. Decisions of a [`FailureLimit`](crate::stack::FailureLimit) are refusals of step `limit`.
+//! 6. Forwarding: what was removed from requests that went on.
+
+#[cfg(feature = "metrics")]
+mod recorded;
+#[cfg(not(feature = "metrics"))]
+mod silent;
+
+#[cfg(feature = "metrics")]
+pub use self::recorded::describe;
+#[cfg(feature = "metrics")]
+pub(crate) use self::recorded::{
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
+    revoked, suppressed,
+};
+#[cfg(not(feature = "metrics"))]
+pub(crate) use self::silent::{
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
+    revoked, suppressed,
+};
+
+/// A refusal, in the words of its labels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Refused<'a> {
+    pub(crate) step: &'static str,
+    pub(crate) undecided: bool,
+    pub(crate) reason: &'static str,
+    pub(crate) kind: Option<&'a str>,
+}
+
+/// Why a map did not say what is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lacking {
+    Absent,
+    Ended,
+}
+
+/// How a load ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LoadEnd {
+    Found,
+    None,
+    Failed,
+    Late,
+}
+
+/// Whether a dependency is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BreakerState {
+    Closed,
+    HalfOpen,
+    Open,
+}
+
+/// What a limiter said.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LimitVerdict {
+    Admitted,
+    Denied,
+    Never,
+    Free,
+    WouldDeny,
+    Undecided,
+}
+
+/// What a limiter decided by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LimitSource {
+    Local,
+    Store,
+    Open,
+}
+
+/// How many names of each group were removed from one request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Removed {
+    pub(crate) identity: u32,
+    pub(crate) credential: u32,
+    pub(crate) proxy: u32,
+    pub(crate) leg: u32,
+    pub(crate) nominated: u32,
+}

@@ -1,0 +1,103 @@
+//! Without a recorder nothing is counted, and nothing is left of the calls.
+
+use crate::metrics::{BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Decisions(());
+
+impl Decisions {
+    #[inline]
+    pub(crate) fn passed(&self, _kind: Option<&str>, _route: impl FnOnce() -> &'static str) {}
+}
+
+#[inline]
+pub(crate) fn refused(
+    _decisions: Option<&Decisions>,
+    _refused: Refused<'_>,
+    _route: impl FnOnce() -> &'static str,
+) {
+}
+
+#[inline]
+pub(crate) fn suppressed(_reason: &'static str) {}
+
+#[inline]
+pub(crate) fn revoked(_tokens: usize) {}
+
+#[inline]
+pub(crate) fn flushed() {}
+
+#[derive(Debug)]
+pub(crate) struct CacheMeter;
+
+#[derive(Debug)]
+pub(crate) struct LoadMeter;
+
+impl CacheMeter {
+    pub(crate) fn new(_store: &'static str) -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn hit(&self) {}
+
+    #[inline]
+    pub(crate) fn hit_refused(&self, _known: Lacking) {}
+
+    #[inline]
+    pub(crate) fn missed(&self, _maps: impl FnOnce() -> (Lacking, Lacking)) {}
+
+    #[inline]
+    pub(crate) fn holds(&self, _entries: impl FnOnce() -> (u64, u64)) {}
+
+    #[inline]
+    pub(crate) fn begin(&self, _now: impl FnOnce() -> u64) -> LoadMeter {
+        LoadMeter
+    }
+
+    #[inline]
+    pub(crate) fn end(&self, _load: LoadMeter, _how: LoadEnd, _now: impl FnOnce() -> u64) {}
+
+    #[inline]
+    pub(crate) fn overloaded(&self) {}
+
+    #[inline]
+    pub(crate) fn breaker(&self, _state: BreakerState) {}
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct LimitMeter(());
+
+impl LimitMeter {
+    #[inline]
+    pub(crate) fn decided(
+        &self,
+        _policy: Option<&str>,
+        _verdict: LimitVerdict,
+        _source: LimitSource,
+    ) {
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct KeysMeter;
+
+impl KeysMeter {
+    pub(crate) fn new(_map: &'static str) -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn moved(&self, _before: (usize, u64), _after: (usize, u64)) {}
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ForwardMeter(());
+
+impl ForwardMeter {
+    #[inline]
+    pub(crate) fn forwarded(&self, _upstream: &str, _mode: &'static str, _outcome: &'static str) {}
+
+    #[inline]
+    pub(crate) fn removed(&self, _names: Removed) {}
+}
