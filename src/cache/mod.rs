@@ -13,13 +13,14 @@
 mod bounded;
 mod flight;
 mod generations;
+mod question;
+
+pub(crate) use self::question::{Answer, Question, Source, Trouble};
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,7 +32,7 @@ use crate::cache::generations::{Chance, Generations};
 use crate::clock::{Clock, Moment};
 use crate::id::{AccountId, AppId, WorkspaceId};
 use crate::metrics::{BreakerState, CacheMeter, Lacking, LoadEnd, LoadMeter};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::Reason;
 use crate::subject::Subject;
 
 /// How long facts live and how they are loaded.
@@ -50,24 +51,6 @@ pub(crate) struct CacheSettings {
     pub(crate) max_waiting: usize,
     pub(crate) tombstone_life: Duration,
     pub(crate) tombstone_capacity: usize,
-}
-
-/// What a store's error becomes on its way to the logs.
-pub(crate) type Source = Arc<dyn Error + Send + Sync>;
-
-/// A store's answer before it is judged: `Ok(Err(_))` is a definite no.
-pub(crate) type Answer<V, N> = Result<Result<V, N>, Trouble>;
-
-/// A question to a store with the store's type erased; boxed only when a load runs.
-pub(crate) struct Question<K, A>(Arc<dyn Fn(K) -> Asked<A> + Send + Sync>);
-
-type Asked<A> = Pin<Box<dyn Future<Output = Result<A, Source>> + Send>>;
-
-/// Why a fact could not be had.
-#[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    pub(crate) reason: Reason,
-    pub(crate) source: Option<Source>,
 }
 
 /// What the cache knows about a key at a moment.
@@ -433,58 +416,6 @@ where
         }
         self.flights.detach_all();
         self.tally();
-    }
-}
-
-impl<K: Send + 'static, A> Question<K, A> {
-    /// Wraps a port's question so that neither the port's type nor its error's shows any more.
-    pub(crate) fn to<S, E, F>(
-        store: S,
-        ask: impl Fn(Arc<S>, K) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        S: Send + Sync + 'static,
-        E: Error + Send + Sync + 'static,
-        F: Future<Output = Result<A, E>> + Send + 'static,
-    {
-        let store = Arc::new(store);
-        Self(Arc::new(move |key| {
-            let answer = ask(Arc::clone(&store), key);
-            Box::pin(async move { answer.await.map_err(|error| Arc::new(error) as Source) })
-        }))
-    }
-
-    /// Puts the question; an error is trouble with the store.
-    pub(crate) async fn ask(&self, key: K) -> Result<A, Trouble> {
-        (self.0)(key).await.map_err(Trouble::store)
-    }
-}
-
-impl<K, A> Clone for Question<K, A> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K, A> fmt::Debug for Question<K, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Question")
-    }
-}
-
-impl Trouble {
-    pub(crate) fn of(reason: Reason) -> Self {
-        Self { reason, source: None }
-    }
-
-    pub(crate) fn store(source: Source) -> Self {
-        Self { reason: Reason::StoreError, source: Some(source) }
-    }
-}
-
-impl From<Trouble> for Rejection {
-    fn from(trouble: Trouble) -> Self {
-        Self::undecidable(trouble.reason, trouble.source)
     }
 }
 
