@@ -1,6 +1,6 @@
 //! Prints the figures of speed: each a ratio or a time measured in this run, baselines interleaved with what they are for.
 //!
-//! `cargo bench --bench figures --all-features`; `tests/figures speed` runs it. Each value is the median of the fastest tenth
+//! `cargo bench --bench figures`; `tests/figures speed` runs it. Each value is the median of the fastest tenth
 //! of many short rounds, so that what else the machine does falls out.
 
 #![expect(
@@ -112,8 +112,39 @@ fn main() {
     println!("figure free_ns {:.0} -", over(open));
     println!("figure fields_always_ns {:.0} -", over(always));
     println!("figure handmade_over_ours {:.2} >=3", over(hand) / over(ours));
+    println!("figure two_threads_over_one {:.2} -", contention(&eight));
     println!("figure junk_ns {decided:.0} <=150");
     println!("figure junk_answer_ns {:.0} <=400", over(refused));
+}
+
+/// Requests a second of two threads at once over those of one: 2 where nothing is shared.
+fn contention<S>(service: &S) -> f64
+where
+    S: Service<world::Request, Response = world::Response, Error = std::convert::Infallible>
+        + Clone
+        + Send
+        + Sync,
+{
+    let good = format!("Bearer {TOKEN}");
+    let run = |mut service: S| {
+        let requests: Vec<_> = (0..20_000).map(|_| request(&good)).collect();
+        let start = Instant::now();
+        for request in requests {
+            black_box(ready(service.call(request)).is_ok());
+        }
+        20_000.0 / start.elapsed().as_secs_f64()
+    };
+    let ratio = |_| {
+        let alone = run(service.clone());
+        let both = std::thread::scope(|scope| {
+            let other = scope.spawn(|| run(service.clone()));
+            run(service.clone()) + other.join().unwrap_or(f64::NAN)
+        });
+        both / alone
+    };
+    let mut ratios: Vec<f64> = (0..9).map(ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(4).copied().unwrap_or(f64::NAN)
 }
 
 /// Nanoseconds a call, requests made and answers dropped outside the clock.

@@ -1,6 +1,6 @@
 //! A server for `wrk`: one axum route behind all eight layers, or the same router bare. Not run by itself.
 //!
-//! `cargo bench --bench load --all-features -- serve eight|bare` prints its address and serves until it is killed.
+//! `cargo bench --bench load -- serve eight|bare` prints its address and serves until it is killed.
 
 #![expect(clippy::print_stdout, reason = "whoever started it reads the address")]
 
