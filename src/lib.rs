@@ -93,11 +93,13 @@
 //! | What does a refusal say? | [`rejection`] |
 //! | What does the upstream learn? | [`forward`] |
 //! | How do my tests move time? | [`clock::ManualClock`] |
+//! | How do my tests forge a caller? | feature `test-util` |
+//! | How is it done? Why so? What if? | [`manual`] |
 //!
 //! # Features
 //!
-//! Each only adds: `axum` (extractors), `metrics` (counters, gauges and times for the `metrics` facade), `test-util` (kept for
-//! helpers of users' tests; holds nothing yet), `full` (all).
+//! Each only adds: `axum` (extractors), `metrics` (counters, gauges and times for the `metrics` facade), `test-util` (forged
+//! contexts and scripted stores, for `[dev-dependencies]`), `full` (all).
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -120,6 +122,7 @@ pub mod id;
 pub mod issuing;
 mod key;
 pub mod limit;
+pub mod manual;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub mod metrics;
@@ -130,6 +133,9 @@ pub mod scope;
 pub mod stack;
 pub mod store;
 pub mod subject;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod test_util;
 pub mod token;
 mod window;
 
@@ -140,3 +146,11 @@ pub use evidence::Evidence;
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Without its feature nobody forges a context.
+///
+/// ```compile_fail,E0599
+/// tower_bearer::AuthContext::forge();
+/// ```
+#[cfg(all(doctest, not(feature = "test-util")))]
+struct NobodyForges;

@@ -58,6 +58,14 @@ impl Realm {
 /// [`AuthContext::of`]. A clone costs a few reference counts.
 ///
 /// `Debug` shows the subject's type, the token's id and kind, and the evidence; never an e-mail or a scope.
+///
+/// Nobody else makes one, except in tests by feature `test-util`:
+///
+/// ```compile_fail,E0451
+/// # fn example(real: tower_bearer::AuthContext) {
+/// let forged = tower_bearer::AuthContext { evidence: tower_bearer::Evidence::MEMBER, ..real };
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct AuthContext {
     pub(crate) caller: Option<Arc<TokenFacts>>,
