@@ -21,7 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["forward"],
     &["stack"],
     &["stack/mod", "stack/BearerStack"], // the file, and what only it defines
-    &["axum", "device", "service", "test_util"],
+    &["axum", "device", "service", "test_util", "manual"],
     &["fuzz"],
 ];
 
