@@ -11,6 +11,7 @@ use crate::clock::{Clock, ManualClock, Moment, Timestamp};
 use crate::context::{AuthContext, LimitIds, Realm, Recent, ResolvedApp, TokenFacts};
 use crate::evidence::Evidence;
 use crate::id::{AccountId, ClientId, TokenId, WorkspaceId};
+use crate::metrics::Decisions;
 use crate::rejection::Answers;
 use crate::scope::{Rights, ScopeSet};
 use crate::store::{AppRecord, LogId, Membership};
@@ -272,6 +273,8 @@ fn nowhere() -> (Arc<Realm>, u64, Moment) {
         clock: Arc::new(clock),
         credential_header: None,
         epoch: Arc::new(AtomicU64::new(0)),
+        route: None,
+        decisions: Decisions::default(),
     };
     (Arc::new(realm), NOBODY, now)
 }
