@@ -133,10 +133,10 @@ pub(crate) fn settle<C: Checks>(
         _ => EventName::AuthDenied,
     };
     let now = context.map(|context| context.now).or(passage.notes.now).unwrap_or_default();
+    let Some(held_back) = realm.audit.admits(reason, now) else { return };
     if !realm.audit.wants(name) {
         return;
     }
-    let Some(held_back) = realm.audit.admits(reason, now) else { return };
     let fingerprint = passage.notes.fingerprint.map(|fingerprint| fingerprint.to_string());
     let event = match context {
         Some(context) => context.event(name),
