@@ -9,6 +9,7 @@
 
 mod app;
 mod caller;
+mod failure;
 mod ledger;
 mod membership;
 mod memory;
@@ -18,6 +19,7 @@ mod window_key;
 
 pub use app::{AccessMode, AppRecord, AppStore, WorkspaceStatus};
 pub use caller::{CallerSource, EndUserKey, MountRequest, Mounted};
+pub use failure::StoreFailure;
 pub use ledger::{
     LedgerRevocation, MintOutcome, MintStop, Minted, NewToken, RevokeReason, RevokeTarget,
     TokenLedger,

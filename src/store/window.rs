@@ -7,6 +7,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use crate::store::failure::StoreFailure;
 use crate::store::window_key::WindowKey;
 use crate::window::Limit;
 
@@ -34,6 +35,44 @@ pub trait WindowStore: Send + Sync + 'static {
     /// # Cancel safety
     /// If the future is dropped the charge may stand; nothing else is left behind.
     fn admit(&self, ask: &Ask<'_>) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
+
+    /// Says what sort of failure an error is, for the breaker and the metrics. Default [`StoreFailure::Other`].
+    fn failure(error: &Self::Error) -> StoreFailure {
+        let _ = error;
+        StoreFailure::Other
+    }
+
+    /// Says which part of the store decides on these logs, 0 to 15: parts that fail apart, as the shards of a cluster
+    /// do. Default 0, for a store that is one whole.
+    fn part(&self, ask: &Ask<'_>) -> u8 {
+        let _ = ask;
+        0
+    }
+
+    /// A number that grows whenever this part may have lost what it knew: with each new connection, and each time it
+    /// had to be taught something again. Default 0, for a store that forgets nothing unnoticed.
+    ///
+    /// For one limit's longest window after it has grown, the limiter asks its logs in process as well.
+    fn epoch(&self, part: u8) -> u64 {
+        let _ = part;
+        0
+    }
+
+    /// Tries whether this part decides and writes again, at no caller's cost; asked every 500 ms during an outage.
+    ///
+    /// Default: says so at once, so that the next request finds out.
+    ///
+    /// # Errors
+    /// Not yet.
+    fn probe(&self, part: u8) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = part;
+        std::future::ready(Ok(()))
+    }
+
+    /// The calls to this part fail or hang, and are given up for now: a connection that is kept should go.
+    fn gave_up(&self, part: u8) {
+        let _ = part;
+    }
 }
 
 impl<S: WindowStore> WindowStore for Arc<S> {
@@ -41,6 +80,26 @@ impl<S: WindowStore> WindowStore for Arc<S> {
 
     fn admit(&self, ask: &Ask<'_>) -> impl Future<Output = Result<Answer, S::Error>> + Send {
         S::admit(self, ask)
+    }
+
+    fn failure(error: &S::Error) -> StoreFailure {
+        S::failure(error)
+    }
+
+    fn part(&self, ask: &Ask<'_>) -> u8 {
+        S::part(self, ask)
+    }
+
+    fn epoch(&self, part: u8) -> u64 {
+        S::epoch(self, part)
+    }
+
+    fn probe(&self, part: u8) -> impl Future<Output = Result<(), S::Error>> + Send {
+        S::probe(self, part)
+    }
+
+    fn gave_up(&self, part: u8) {
+        S::gave_up(self, part);
     }
 }
 
@@ -170,18 +229,30 @@ pub enum Standing {
 pub struct Answer {
     standings: [Standing; MOST_ITEMS],
     len: u8,
+    epoch: u64,
 }
 
 impl Answer {
     /// Says where each log of the question stands, in the question's order. More than 8 are cut off.
     #[inline]
     pub fn new(standings: impl IntoIterator<Item = Standing>) -> Self {
-        let mut answer = Self { standings: [NOTHING; MOST_ITEMS], len: 0 };
+        let mut answer = Self { standings: [NOTHING; MOST_ITEMS], len: 0, epoch: 0 };
         for (to, standing) in answer.standings.iter_mut().zip(standings) {
             *to = standing;
             answer.len += 1;
         }
         answer
+    }
+
+    /// Says in which [`epoch`](WindowStore::epoch) of its part the store decided. Default 0.
+    #[must_use]
+    pub fn in_epoch(self, epoch: u64) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// The epoch in which the store decided.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Whether the request was admitted and charged in every log; an answer without logs admits nothing.
