@@ -5,6 +5,7 @@
 //! 3. A denial adds nothing. Only a clock that went back moves a log, and then moves it whole.
 //! 4. Pure: takes `now` in whole milliseconds, reads no clock, does no I/O, cannot overflow.
 
+mod exact;
 mod limit;
 mod ring;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use std::num::NonZeroU32;
 
 pub use limit::{Limit, LimitError};
 
-use ring::Ring;
+use exact::Exact;
 
 /// What a [`Window`] says to one request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,9 +46,7 @@ pub enum Verdict {
 /// Lowering it is exact; a longer window is exact after one new window, as units that had left stay gone.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
-    /// The newest stamp in full; those in `stamps` are its like modulo 2³² and less than 24 days older.
-    newest: u64,
-    stamps: Ring,
+    log: Exact,
 }
 
 impl Window {
@@ -60,25 +59,12 @@ impl Window {
     ///
     /// A cost above the limit is charged as the limit.
     pub fn charge(&mut self, limit: &Limit, cost: NonZeroU32, now: u64) {
-        let seen = self.see(limit, now);
-        self.enter(limit, cost, now, seen);
+        self.log.charge(limit, cost, now);
     }
 
     /// Takes back at most `cost` units that were charged at `stamped`: our own reservation, never another's time.
     pub fn take_back(&mut self, cost: NonZeroU32, stamped: u64) {
-        let Some(age) = self.newest.checked_sub(stamped) else { return };
-        let is_it = |at: u32| self.older_by(at) == age;
-        let Some(last) = (0..self.stamps.len()).rev().find(|at| is_it(*at)) else { return };
-        let least = (last + 1).saturating_sub(cost.get());
-        let first = (least..=last).rev().take_while(|at| is_it(*at)).last().unwrap_or(last);
-        self.stamps.remove(first, last + 1 - first);
-        match self.stamps.len().checked_sub(1) {
-            Some(at) => {
-                let older = self.older_by(at);
-                self.newest = self.newest.saturating_sub(older);
-            }
-            None => self.stamps.clear(),
-        }
+        self.log.take_back(cost, stamped);
     }
 
     /// Decides, and charges if there is room: [`look`](Self::look), then [`charge`](Self::charge).
@@ -86,20 +72,13 @@ impl Window {
     /// A denial changes nothing, unless the clock went back: then the log moves with it, as if no time had passed.
     #[inline]
     pub fn admit(&mut self, limit: &Limit, cost: NonZeroU32, now: u64) -> Verdict {
-        let seen = self.see(limit, now);
-        let verdict = self.judge(limit, cost, seen);
-        match verdict {
-            Verdict::Admit { .. } => self.enter(limit, cost, now, seen),
-            Verdict::Deny { .. } if now < self.newest => self.settle(now, seen),
-            Verdict::Deny { .. } | Verdict::Never => {}
-        }
-        verdict
+        self.log.admit(limit, cost, now)
     }
 
     /// Decides on `cost` units at `now`, milliseconds on a clock of the caller's; changes nothing.
     #[inline]
     pub fn look(&self, limit: &Limit, cost: NonZeroU32, now: u64) -> Verdict {
-        self.judge(limit, cost, self.see(limit, now))
+        self.log.look(limit, cost, now)
     }
 
     /// Whether no unit counts at `now`: such a log is equal to an absent one.
@@ -110,120 +89,25 @@ impl Window {
     /// [`is_empty_at`](Self::is_empty_at) where only the window is known.
     #[inline]
     pub(crate) fn is_idle(&self, window_ms: u32, now: u64) -> bool {
-        self.stamps.len() == 0 || now.saturating_sub(self.newest) >= u64::from(window_ms)
+        self.log.is_idle(window_ms, now)
     }
 
     /// How many units count at `now`.
     pub(crate) fn live(&self, window_ms: u32, now: u64) -> u32 {
-        let since = now.saturating_sub(self.newest);
-        self.stamps.len() - self.gone(u64::from(window_ms), since)
+        self.log.live(window_ms, now)
     }
 
     /// The newest stamp, `None` for a log without units.
     #[inline]
     pub(crate) fn newest(&self) -> Option<u64> {
-        (self.stamps.len() > 0).then_some(self.newest)
+        self.log.newest()
     }
 
     /// Bytes of memory behind the log.
     #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.stamps.heap_bytes()
+        self.log.heap_bytes()
     }
-
-    /// Finds which units count; a clock that went back counts as one that stood still.
-    #[inline]
-    fn see(&self, limit: &Limit, now: u64) -> Seen {
-        let since = now.saturating_sub(self.newest);
-        Seen { since, gone: self.gone(u64::from(limit.window_ms()), since) }
-    }
-
-    #[inline]
-    fn judge(&self, limit: &Limit, cost: NonZeroU32, seen: Seen) -> Verdict {
-        let (count, cost) = (limit.count().get(), cost.get());
-        if cost > count {
-            return Verdict::Never;
-        }
-        let live = self.stamps.len() - seen.gone;
-        let left = |at| {
-            let age = seen.since.saturating_add(self.older_by(at));
-            limit.window_ms().saturating_sub(u32::try_from(age).unwrap_or(u32::MAX))
-        };
-        match count.saturating_sub(live).checked_sub(cost) {
-            Some(remaining) if live == 0 => {
-                Verdict::Admit { remaining, reset_ms: limit.window_ms() }
-            }
-            Some(remaining) => Verdict::Admit { remaining, reset_ms: left(seen.gone) },
-            None => {
-                // live + cost - count units have to leave first; cost <= count, so there are as many
-                let last = (live - (count - cost)).saturating_sub(1);
-                let remaining = count.saturating_sub(live);
-                Verdict::Deny { remaining, retry_after_ms: left(seen.gone + last) }
-            }
-        }
-    }
-
-    fn enter(&mut self, limit: &Limit, cost: NonZeroU32, now: u64, seen: Seen) {
-        self.settle(now, seen);
-        let count = limit.count().get();
-        self.stamps.push(low_half(now), cost.get().min(count), count);
-        self.newest = now;
-    }
-
-    /// Drops the units that no longer count; if the clock went back, moves the others to `now`.
-    fn settle(&mut self, now: u64, seen: Seen) {
-        if seen.gone == self.stamps.len() {
-            self.stamps.clear();
-        } else if seen.gone > 0 {
-            self.stamps.drop_oldest(seen.gone);
-        }
-        if let Some(over) = self.newest.checked_sub(now).filter(|over| *over > 0) {
-            self.stamps.shift_back(low_half(over));
-            self.newest = now;
-        }
-    }
-
-    /// How many units, oldest first, have left a window when the newest is `since` ms old.
-    #[inline]
-    fn gone(&self, window_ms: u64, since: u64) -> u32 {
-        let len = self.stamps.len();
-        let has_left = |at| since.saturating_add(self.older_by(at)) >= window_ms;
-        if since >= window_ms {
-            return len;
-        }
-        // usually none or one: look from the front in growing steps, then halve the last step
-        let (mut low, mut high) = (0, 0);
-        while high < len && has_left(high) {
-            low = high + 1;
-            high = high.saturating_mul(2) + 1;
-        }
-        high = high.min(len);
-        while low < high {
-            let middle = low.midpoint(high);
-            if has_left(middle) { low = middle + 1 } else { high = middle }
-        }
-        low
-    }
-
-    /// How much older than the newest the unit at place `at` is, in ms.
-    #[inline]
-    fn older_by(&self, at: u32) -> u64 {
-        let newest = low_half(self.newest);
-        self.stamps.get(at).map_or(0, |stamp| newest.wrapping_sub(stamp).into())
-    }
-}
-
-/// What one look at the log found.
-#[derive(Clone, Copy)]
-struct Seen {
-    /// How old the newest unit is, in ms.
-    since: u64,
-    /// Units at the front that no longer count.
-    gone: u32,
-}
-
-fn low_half(ms: u64) -> u32 {
-    (ms & 0xffff_ffff) as u32
 }
 
 #[cfg(test)]
