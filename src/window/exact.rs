@@ -64,6 +64,12 @@ impl Exact {
         self.stamps.len() == 0 || now.saturating_sub(self.newest) >= u64::from(window_ms)
     }
 
+    /// `now`, or the newest stamp if that is later.
+    #[inline]
+    pub(super) fn onward(&self, now: u64) -> u64 {
+        self.newest().map_or(now, |newest| now.max(newest))
+    }
+
     /// How many units count at `now`.
     pub(super) fn live(&self, window_ms: u32, now: u64) -> u32 {
         let since = now.saturating_sub(self.newest);

@@ -13,15 +13,11 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Allows `count` units, 1 to 4,096, in any `window`, whole milliseconds from 1 ms to 24 days.
+    /// Allows `count` units, 1 to 4,294,967,295, in any `window`, whole milliseconds from 1 ms to 24 days.
     ///
     /// # Errors
     /// [`LimitError::WindowOutOfRange`]: shorter than 1 ms, longer than 24 days, or not whole milliseconds.
-    /// [`LimitError::CountOutOfRange`]: above 4,096, as far as an exact log goes.
     pub fn new(count: NonZeroU32, window: Duration) -> Result<Self, LimitError> {
-        if count.get() > MOST {
-            return Err(LimitError::CountOutOfRange { count: count.get() });
-        }
         let whole = window.subsec_nanos().is_multiple_of(1_000_000);
         let window_ms = u32::try_from(window.as_millis())
             .ok()
@@ -30,10 +26,10 @@ impl Limit {
         Ok(Self { count, window_ms })
     }
 
-    /// Allows `count` units, 1 to 4,096, in any 60 s.
+    /// Allows `count` units, 1 to 4,294,967,295, in any 60 s.
     ///
     /// # Errors
-    /// [`LimitError::CountOutOfRange`]: above 4,096.
+    /// None at present: every count is in range, and so is the minute.
     pub fn per_minute(count: NonZeroU32) -> Result<Self, LimitError> {
         Self::new(count, Duration::from_secs(60))
     }
@@ -48,6 +44,12 @@ impl Limit {
     #[inline]
     pub fn window_ms(&self) -> u32 {
         self.window_ms
+    }
+
+    /// How finely a rounded log tells times of this window apart: a 128th of it, rounded up to whole milliseconds.
+    #[inline]
+    pub(crate) fn quantum_ms(&self) -> u32 {
+        self.window_ms.div_ceil(QUANTA)
     }
 
     /// Keeps the window and lowers the count to `count`, never below 1 and never above what it was.
@@ -68,18 +70,12 @@ pub enum LimitError {
         /// What was asked for.
         window: Duration,
     },
-    /// The count is above 4,096.
-    #[error("count {count} is above {MOST}")]
-    CountOutOfRange {
-        /// What was asked for.
-        count: u32,
-    },
 }
 
 /// 24 days: two windows stay below 2³² ms, so a 32-bit stamp is never taken for a newer one.
 const LONGEST_MS: u32 = 24 * 24 * 60 * 60 * 1000;
-/// One stamp per unit up to here.
-const MOST: u32 = 4_096;
+/// Into how many parts a rounded log cuts a window.
+const QUANTA: u32 = 128;
 
 #[cfg(test)]
 mod tests {
@@ -108,11 +104,25 @@ mod tests {
                 window(day + Duration::from_nanos(1)),
             ),
             ("L903 the longest Duration", 1, Duration::MAX, window(Duration::MAX)),
-            ("L904 the most stamps", 4_096, day, Ok((4_096, 86_400_000))),
-            ("L904 one more", 4_097, day, Err(LimitError::CountOutOfRange { count: 4_097 })),
+            ("L903 more than an exact log holds", 4_097, day, Ok((4_097, 86_400_000))),
+            ("L903 the most", u32::MAX, day, Ok((u32::MAX, 86_400_000))),
         ] {
             let got = Limit::new(NonZeroU32::new(count).unwrap(), length);
             assert_eq!(got.map(|limit| (limit.count().get(), limit.window_ms())), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn quanta() {
+        for (name, length, want) in [
+            ("L222 the shortest window", 1, 1),
+            ("L222 a whole 128th", 128, 1),
+            ("L222 one ms more", 129, 2),
+            ("L222 a minute", 60_000, 469),
+            ("L222 the longest window", 2_073_600_000, 16_200_000),
+        ] {
+            let limit = Limit::new(NonZeroU32::MIN, Duration::from_millis(length)).unwrap();
+            assert_eq!(limit.quantum_ms(), want, "{name}");
         }
     }
 

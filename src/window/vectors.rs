@@ -158,6 +158,30 @@ pub(crate) fn backward() -> Vec<(&'static str, Vec<Call>)> {
     ]
 }
 
+/// Rows of the rounded form in which time only goes on.
+pub(crate) fn rounded() -> Vec<(&'static str, Vec<Call>)> {
+    vec![(
+        "L245",
+        part(
+            1_000,
+            60_000,
+            "1 c600 A 400/60468 · 469 c300 A 100/60000 · 470 c100 A 0/59999 · 470 D 59999 · 60468 D 1 · 60469 A 899/469 · 60469 c900 D 469 899 · 60937 A 898/1 · 60938 A 997/59563",
+        ),
+    )]
+}
+
+/// Rows of the rounded form in which the clock goes back.
+pub(crate) fn rounded_backward() -> Vec<(&'static str, Vec<Call>)> {
+    vec![(
+        "L246",
+        part(
+            600,
+            60_000,
+            "100000 c600 A 0/60366 · 90000 D 60048 · 150000 D 48 · 150047 D 1 · 150048 A 599/60032",
+        ),
+    )]
+}
+
 /// 60 calls at once, all admitted.
 fn burst(now: u64) -> Vec<Call> {
     (0..60).rev().flat_map(|left| part(60, 60_000, &format!("{now} A {left}"))).collect()
