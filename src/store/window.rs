@@ -17,7 +17,7 @@ use crate::window::Limit;
 /// - It is called once per charged request and never repeated: a call that fails may have charged.
 /// - Atomic over all items and all callers: at most `limit.count()` units of one key may have a stamp in any window.
 ///   With room in every log, `cost` units are stamped in each; without, none is stamped anywhere, no log lives longer
-///   for the asking, and the waits are those of [`Window`](crate::limit::Window).
+///   for the asking, and the waits are those of [`Window`](crate::limit::Window), in the item's form.
 /// - A log that was never charged equals an empty one; absence is no error.
 /// - Calls come concurrently and may be dropped half-way; a dropped call may have charged, and must leave nothing else.
 /// - An `Err` means undecidable. It never means denied, and never admitted.
@@ -111,10 +111,18 @@ pub struct AskItem<'a> {
 }
 
 impl<'a> AskItem<'a> {
-    /// Asks for room in the log of `key` under `limit`.
+    /// Asks for room in the exact log of `key` under `limit`.
     #[inline]
     pub fn new(key: WindowKey<'a>, limit: Limit) -> Self {
         Self { key, limit }
+    }
+
+    /// Asks its rounded log instead, which is another one: the form hangs on the policy's own count, whatever the limit
+    /// of this request was lowered to.
+    #[inline]
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        Self { key: self.key.rounded(), ..self }
     }
 
     /// The log.
@@ -127,6 +135,19 @@ impl<'a> AskItem<'a> {
     #[inline]
     pub fn limit(&self) -> &Limit {
         &self.limit
+    }
+
+    /// Whether the log is a [rounded](crate::limit::Window::rounded) one: a store keeps the two forms apart.
+    #[inline]
+    pub fn is_rounded(&self) -> bool {
+        self.key.is_rounded()
+    }
+
+    /// The longest that anything in the log may take to come free.
+    #[inline]
+    fn longest_ms(&self) -> u32 {
+        let ahead = if self.is_rounded() { self.limit.quantum_ms() } else { 0 };
+        self.limit.window_ms().saturating_add(ahead)
     }
 }
 
@@ -212,14 +233,16 @@ pub enum Standing {
     Room {
         /// Units left: after this request if it was admitted, else without it.
         remaining: u32,
-        /// Milliseconds until the oldest unit that counts comes free, at most the window; 0 if none counts.
+        /// Milliseconds until the oldest unit that counts comes free, at most the window (of a rounded log, a 128th more);
+        /// 0 if none counts.
         reset_ms: u32,
     },
     /// The log lacks room: its policy is violated.
     Full {
         /// Units left; above 0 only for a cost above 1.
         remaining: u32,
-        /// The least wait in milliseconds, 1 to the window, after which the cost fits if nobody else comes.
+        /// The least wait in milliseconds, 1 to the window (of a rounded log, a 128th more), after which the cost fits if
+        /// nobody else comes.
         retry_after_ms: u32,
     },
 }
@@ -283,13 +306,13 @@ impl Answer {
     /// One that cannot is nonsense, and the request undecidable.
     pub fn fits(&self, ask: &Ask<'_>) -> bool {
         let fits = |(standing, item): (&Standing, &AskItem<'_>)| {
-            let (count, window_ms) = (item.limit.count().get(), item.limit.window_ms());
+            let (count, longest_ms) = (item.limit.count().get(), item.longest_ms());
             match *standing {
                 Standing::Room { remaining, reset_ms } => {
-                    remaining <= count && reset_ms <= window_ms
+                    remaining <= count && reset_ms <= longest_ms
                 }
                 Standing::Full { remaining, retry_after_ms } => {
-                    remaining < ask.cost.get() && (1..=window_ms).contains(&retry_after_ms)
+                    remaining < ask.cost.get() && (1..=longest_ms).contains(&retry_after_ms)
                 }
             }
         };
@@ -334,6 +357,30 @@ mod tests {
             let got = Ask::new(cost(units), 0, items).map(|ask| ask.items().len());
             assert_eq!(got, want, "{name}");
         }
+    }
+
+    #[test]
+    fn answers_of_rounded_logs() {
+        let (policy, id) = (PolicyName::new("app").unwrap(), LogId::of_app("app-public"));
+        let exact = AskItem::new(WindowKey::new(&policy, id, id), limit(1_000, 60_000));
+        assert!(!exact.is_rounded() && exact.rounded().is_rounded());
+        assert_ne!(exact.key(), exact.rounded().key(), "L301, L228 two logs");
+        for (name, item, ms, want) in [
+            ("L326 exact, the window", exact, 60_000, true),
+            ("L326 exact, later", exact, 60_001, false),
+            ("L326 rounded, the window and a quantum", exact.rounded(), 60_469, true),
+            ("L326 rounded, later", exact.rounded(), 60_470, false),
+        ] {
+            let items = [item];
+            let ask = Ask::new(cost(1), 0, &items).unwrap();
+            for standing in [
+                Standing::Room { remaining: 1, reset_ms: ms },
+                Standing::Full { remaining: 0, retry_after_ms: ms },
+            ] {
+                assert_eq!(Answer::new([standing]).fits(&ask), want, "{name}");
+            }
+        }
+        assert_eq!(size_of::<AskItem<'_>>(), 40);
     }
 
     #[test]

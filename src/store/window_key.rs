@@ -164,14 +164,22 @@ pub struct WindowKey<'a> {
     policy: &'a PolicyName,
     id: LogId,
     tag: [u8; 2],
+    /// The rounded log of this name and id: another than the exact one.
+    is_rounded: bool,
 }
 
 impl<'a> WindowKey<'a> {
-    /// Names the log of `id` under `policy`; `owner` is the subject's id for tokens, subjects and custom
+    /// Names the exact log of `id` under `policy`; `owner` is the subject's id for tokens, subjects and custom
     /// keys, the workspace's for workspaces and apps, its own for peers.
     #[inline]
     pub fn new(policy: &'a PolicyName, id: LogId, owner: LogId) -> Self {
-        Self { policy, id, tag: owner.tag() }
+        Self { policy, id, tag: owner.tag(), is_rounded: false }
+    }
+
+    /// Names the rounded log instead.
+    #[inline]
+    pub(crate) fn rounded(self) -> Self {
+        Self { is_rounded: true, ..self }
     }
 
     /// The policy.
@@ -190,6 +198,11 @@ impl<'a> WindowKey<'a> {
     #[inline]
     pub fn tag(&self) -> [u8; 2] {
         self.tag
+    }
+
+    #[inline]
+    pub(crate) fn is_rounded(&self) -> bool {
+        self.is_rounded
     }
 }
 

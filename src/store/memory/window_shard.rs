@@ -10,7 +10,8 @@ use super::window_index::Index;
 use crate::store::window::Standing;
 use crate::window::{Limit, Verdict, Window};
 
-/// A policy's salt and the two halves of an id: three words, so that a compare stays in registers.
+/// A policy's salt, inverted for a rounded log, and the two halves of an id: three words, so that a compare stays in
+/// registers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct SlotKey {
     pub(super) salt: u64,
@@ -23,6 +24,13 @@ pub(super) struct SlotKey {
 pub(super) struct Spot {
     pub(super) key: SlotKey,
     pub(super) hash: u32,
+    pub(super) is_rounded: bool,
+}
+
+impl Spot {
+    fn empty_log(&self) -> Window {
+        if self.is_rounded { Window::rounded() } else { Window::new() }
+    }
 }
 
 /// What a look at one log found; holds until the shard frees a log.
@@ -58,12 +66,12 @@ impl Shard {
         let found = self.find(spot);
         match found.and_then(|at| self.slots.get(at)) {
             Some(slot) => {
-                let now = slot.log.newest().map_or(now, |newest| now.max(newest));
-                Look { verdict: slot.log.look(limit, cost, now), now, found }
+                let (verdict, now) = slot.log.look_onward(limit, cost, now);
+                Look { verdict, now, found }
             }
             None => {
                 let now = now.max(self.freed_at);
-                Look { verdict: Window::new().look(limit, cost, now), now, found: None }
+                Look { verdict: spot.empty_log().look(limit, cost, now), now, found: None }
             }
         }
     }
@@ -75,8 +83,7 @@ impl Shard {
         let Some(slot) = found.and_then(|at| self.slots.get_mut(at)) else {
             return self.look(spot, limit, cost, now);
         };
-        let now = slot.log.newest().map_or(now, |newest| now.max(newest));
-        let verdict = slot.log.admit(limit, cost, now);
+        let (verdict, now) = slot.log.admit_onward(limit, cost, now);
         if let Verdict::Admit { .. } = verdict {
             slot.window_ms = limit.window_ms();
         }
@@ -95,7 +102,33 @@ impl Shard {
         let at = found.or_else(|| self.find(spot));
         if let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) {
             slot.window_ms = limit.window_ms();
-            slot.log.charge(limit, cost, now);
+            slot.log.charge_onward(limit, cost, now);
+        }
+    }
+
+    /// Charges a log without a look, making it if it is not there; one that finds no room stays uncharged.
+    pub(super) fn stamp(
+        &mut self,
+        spot: &Spot,
+        limit: &Limit,
+        cost: NonZeroU32,
+        now: u64,
+        (keep, room): (&[Spot], Room),
+    ) {
+        let found = self.find(spot);
+        if found.is_some() {
+            self.charge(spot, found, limit, cost, now);
+            self.sweep(1, now, keep);
+        } else if self.add(spot, now, keep, room) {
+            self.charge(spot, None, limit, cost, now.max(self.freed_at));
+        }
+    }
+
+    /// Takes back units that were charged at `charged_at`, if the log is still there.
+    pub(super) fn take_back(&mut self, spot: &Spot, cost: NonZeroU32, charged_at: u64) {
+        let found = self.find(spot);
+        if let Some(slot) = found.and_then(|at| self.slots.get_mut(at)) {
+            slot.log.take_back(cost, charged_at);
         }
     }
 
@@ -119,7 +152,12 @@ impl Shard {
             self.slots.reserve_exact(more);
         }
         self.index.insert(spot.hash, self.slots.len());
-        self.slots.push(Slot { key: spot.key, hash: spot.hash, window_ms: 0, log: Window::new() });
+        self.slots.push(Slot {
+            key: spot.key,
+            hash: spot.hash,
+            window_ms: 0,
+            log: spot.empty_log(),
+        });
         true
     }
 
@@ -172,6 +210,13 @@ impl Shard {
 
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// How many units of a log count.
+    #[cfg(test)]
+    pub(super) fn live(&self, spot: &Spot, now: u64) -> u32 {
+        let slot = self.find(spot).and_then(|at| self.slots.get(at));
+        slot.map_or(0, |slot| slot.log.live(slot.window_ms, now))
     }
 
     /// Bytes of memory behind the shard.

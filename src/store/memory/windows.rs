@@ -17,7 +17,7 @@ use crate::store::window::{Answer, Ask, AskItem, MOST_ITEMS, WindowStore};
 use crate::store::window_key::WindowKey;
 use crate::window::Verdict;
 
-/// Exact windows in this process's memory: the default store of a limiter.
+/// Windows in this process's memory, exact and rounded: the default store of a limiter.
 ///
 /// A decision on a key that is there takes one lock per policy's shard and no allocation until its log grows.
 /// Put it in an [`Arc`](std::sync::Arc) to share it; it is a [`WindowStore`] there too.
@@ -58,7 +58,8 @@ impl MemoryWindows {
 
     /// Holds at most `max_keys` logs over all policies, split evenly over the shards.
     ///
-    /// Default 65,536; 1,024 to 16,777,216. A log takes about 150 bytes at 5 live units, 350 at 60.
+    /// Default 65,536; 1,024 to 16,777,216. An exact log takes about 150 bytes at 5 live units, 350 at 60; a
+    /// rounded one at most 1,300.
     ///
     /// # Errors
     /// [`WindowsError::MaxKeysOutOfRange`]: outside that range.
@@ -84,8 +85,54 @@ impl MemoryWindows {
     /// was charged; keys that are there go on.
     pub fn decide(&self, ask: &Ask<'_>) -> Result<Answer, WindowsFull> {
         match ask.items() {
-            [item] => self.decide_one(ask, item),
-            items => self.decide_all(ask, items),
+            [item] => self.decide_one(ask, item, |_, _| {}),
+            items => self.decide_all(ask, items, |_, _| {}),
+        }
+    }
+
+    /// As [`decide`](Self::decide); says at which times it charged, so that the charge can be taken back.
+    pub(crate) fn decide_stamped(
+        &self,
+        ask: &Ask<'_>,
+    ) -> Result<(Answer, Option<Stamped>), WindowsFull> {
+        let mut stamped = Stamped([0; MOST_ITEMS]);
+        let note = |at: usize, now| {
+            if let Some(to) = stamped.0.get_mut(at) {
+                *to = now;
+            }
+        };
+        let answer = match ask.items() {
+            [item] => self.decide_one(ask, item, note),
+            items => self.decide_all(ask, items, note),
+        }?;
+        Ok((answer, answer.is_admitted().then_some(stamped)))
+    }
+
+    /// Charges every log of `ask` without a look: an admission that another store made.
+    ///
+    /// Logs are made as by [`decide`](Self::decide). One for which [`WhenFull::Closed`] leaves no room stays uncharged.
+    pub(crate) fn stamp(&self, ask: &Ask<'_>) {
+        let (spots, numbers) = self.places(ask.items());
+        let (spots, numbers) = (&spots[..ask.items().len()], &numbers[..ask.items().len()]);
+        let mut held = self.hold(numbers);
+        let before = held.tally();
+        for ((spot, number), item) in spots.iter().zip(numbers).zip(ask.items()) {
+            let room = (spots, self.room(*number));
+            held.shard(*number).stamp(spot, item.limit(), ask.cost(), ask.now_ms(), room);
+        }
+        let after = held.tally();
+        drop(held);
+        self.keys.moved(before, after);
+    }
+
+    /// Takes back what [`decide_stamped`](Self::decide_stamped) charged for `ask`: our own reservation, which the other
+    /// store refused. A log that is gone meanwhile has nothing to give back.
+    pub(crate) fn take_back(&self, ask: &Ask<'_>, stamped: &Stamped) {
+        let (spots, numbers) = self.places(ask.items());
+        let numbers = &numbers[..ask.items().len()];
+        let mut held = self.hold(numbers);
+        for ((spot, number), charged_at) in spots.iter().zip(numbers).zip(stamped.0) {
+            held.shard(*number).take_back(spot, ask.cost(), charged_at);
         }
     }
 
@@ -124,7 +171,13 @@ impl MemoryWindows {
         (0..SHARDS).map(|number| self.enter(number).evicted()).sum()
     }
 
-    fn decide_one(&self, ask: &Ask<'_>, item: &AskItem<'_>) -> Result<Answer, WindowsFull> {
+    #[inline]
+    fn decide_one(
+        &self,
+        ask: &Ask<'_>,
+        item: &AskItem<'_>,
+        mut note: impl FnMut(usize, u64),
+    ) -> Result<Answer, WindowsFull> {
         let (number, spot) = self.place(item.key());
         let (limit, cost, now) = (item.limit(), ask.cost(), ask.now_ms());
         let mut shard = self.enter(number);
@@ -147,16 +200,18 @@ impl MemoryWindows {
         if full {
             return Err(WindowsFull);
         }
+        note(0, look.now);
         Ok(Answer::new([standing(&look, limit, cost, admitted)]))
     }
 
-    fn decide_all(&self, ask: &Ask<'_>, items: &[AskItem<'_>]) -> Result<Answer, WindowsFull> {
+    fn decide_all(
+        &self,
+        ask: &Ask<'_>,
+        items: &[AskItem<'_>],
+        mut note: impl FnMut(usize, u64),
+    ) -> Result<Answer, WindowsFull> {
         let (cost, now) = (ask.cost(), ask.now_ms());
-        let mut spots = [Spot::default(); MOST_ITEMS];
-        let mut numbers = [0; MOST_ITEMS];
-        for ((spot, number), item) in spots.iter_mut().zip(&mut numbers).zip(items) {
-            (*number, *spot) = self.place(item.key());
-        }
+        let (spots, numbers) = self.places(items);
         let (spots, numbers) = (&spots[..items.len()], &numbers[..items.len()]);
         let mut held = self.hold(numbers);
         let before = held.tally();
@@ -192,18 +247,31 @@ impl MemoryWindows {
         let after = held.tally();
         drop(held);
         self.keys.moved(before, after);
+        looks.iter().enumerate().for_each(|(at, look)| note(at, look.now));
         let standings = looks.iter().zip(items);
         Ok(Answer::new(standings.map(|(look, item)| standing(look, item.limit(), cost, admitted))))
+    }
+
+    /// Where in which shard the logs of a question lie.
+    #[inline]
+    fn places(&self, items: &[AskItem<'_>]) -> ([Spot; MOST_ITEMS], [usize; MOST_ITEMS]) {
+        let (mut spots, mut numbers) = ([Spot::default(); MOST_ITEMS], [0; MOST_ITEMS]);
+        for ((spot, number), item) in spots.iter_mut().zip(&mut numbers).zip(items) {
+            (*number, *spot) = self.place(item.key());
+        }
+        (spots, numbers)
     }
 
     /// The shard of a key, and where in it.
     fn place(&self, key: &WindowKey<'_>) -> (usize, Spot) {
         let [first, second] = self.words;
         let id = u128::from_be_bytes(*key.id().as_bytes());
-        let (high, low, salt) = (upper_half(id), lower_half(id), key.policy().salt());
+        let (high, low, is_rounded) = (upper_half(id), lower_half(id), key.is_rounded());
+        let salt = if is_rounded { !key.policy().salt() } else { key.policy().salt() };
         let product = u128::from(high ^ first) * u128::from(low ^ salt ^ second);
         let hash = upper_half(product) ^ lower_half(product);
-        let spot = Spot { key: SlotKey { salt, high, low }, hash: (hash & 0xffff_ffff) as u32 };
+        let (key, hash32) = (SlotKey { salt, high, low }, (hash & 0xffff_ffff) as u32);
+        let spot = Spot { key, hash: hash32, is_rounded };
         let [top, ..] = hash.to_be_bytes();
         (usize::from(top) % SHARDS, spot)
     }
@@ -293,6 +361,10 @@ pub enum WindowsError {
 #[error("no room for another key, and none may be evicted")]
 #[non_exhaustive]
 pub struct WindowsFull;
+
+/// The time at which each log of a question was charged: the question's own, unless a log had a later charge.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamped([u64; MOST_ITEMS]);
 
 /// A shard on cache lines of its own.
 #[derive(Default)]

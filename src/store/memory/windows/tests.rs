@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::window::{AskError, Standing};
 use crate::store::window_key::{LogId, PolicyName};
-use crate::window::vectors::{cost, forward, limit};
+use crate::window::vectors::{cost, forward, limit, rounded};
 use crate::window::{Limit, Window};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ fn id(number: u64) -> LogId {
     LogId::of_app(&number.to_string())
 }
 
-/// One key per policy, each with its limit.
+/// One key per policy, each with its limit; the log of the policy `rounded` is.
 fn ask(
     windows: &MemoryWindows,
     now: u64,
@@ -25,7 +25,10 @@ fn ask(
 ) -> Result<Answer, WindowsFull> {
     let items: Vec<AskItem<'_>> = keys
         .iter()
-        .map(|(policy, id, limit)| AskItem::new(WindowKey::new(policy, *id, *id), *limit))
+        .map(|(policy, id, limit)| {
+            let item = AskItem::new(WindowKey::new(policy, *id, *id), *limit);
+            if policy.as_str() == "rounded" { item.rounded() } else { item }
+        })
         .collect();
     let ask = Ask::new(cost(units), now, &items).unwrap();
     let answer = windows.decide(&ask)?;
@@ -48,10 +51,13 @@ fn verdict(answer: &Answer) -> Verdict {
 #[test]
 fn tables() {
     let token = policy("token");
-    for (row, calls) in forward() {
+    let exact = forward().into_iter().map(|(row, calls)| (row, calls, false));
+    let rounded = rounded().into_iter().map(|(row, calls)| (row, calls, true));
+    for (row, calls, is_rounded) in exact.chain(rounded) {
         let windows = MemoryWindows::new();
         for call in calls {
-            let items = [AskItem::new(WindowKey::new(&token, id(1), id(1)), call.limit)];
+            let item = AskItem::new(WindowKey::new(&token, id(1), id(1)), call.limit);
+            let items = [if is_rounded { item.rounded() } else { item }];
             let got = match Ask::new(call.cost, call.now, &items) {
                 Ok(ask) => verdict(&windows.decide(&ask).unwrap()),
                 Err(AskError::CostOverLimit) => Verdict::Never,
@@ -60,6 +66,128 @@ fn tables() {
             call.check(&format!("L421 {row}"), got);
         }
     }
+}
+
+#[test]
+fn the_two_forms_of_a_key_are_two_logs() {
+    let (windows, token) = (MemoryWindows::new(), policy("token"));
+    let exact = AskItem::new(WindowKey::new(&token, id(1), id(1)), limit(2, 60_000));
+    for (name, now, item, want) in [
+        ("L228 exact", 1, exact, Verdict::Admit { remaining: 0, reset_ms: 60_000 }),
+        ("L228 rounded", 1, exact.rounded(), Verdict::Admit { remaining: 0, reset_ms: 60_468 }),
+        ("L228 exact again", 2, exact, Verdict::Deny { remaining: 0, retry_after_ms: 59_999 }),
+        (
+            "L228 rounded again",
+            2,
+            exact.rounded(),
+            Verdict::Deny { remaining: 0, retry_after_ms: 60_467 },
+        ),
+    ] {
+        let items = [item];
+        let got = windows.decide(&Ask::new(cost(2), now, &items).unwrap()).unwrap();
+        assert_eq!(verdict(&got), want, "{name}");
+    }
+    assert_eq!(windows.len(), 2, "L228");
+}
+
+/// A rounded stamp lies ahead of its time, so it is the last charge's time, not its stamp, that a late one is raised to.
+#[test]
+fn late_clock_reads_of_rounded_logs() {
+    let (windows, token) = (MemoryWindows::new(), policy("token"));
+    let item = AskItem::new(WindowKey::new(&token, id(1), id(1)), limit(2, 60_000)).rounded();
+    for (name, now, want) in [
+        ("L412 first", 475, Verdict::Admit { remaining: 1, reset_ms: 60_463 }),
+        ("L412 late", 460, Verdict::Admit { remaining: 0, reset_ms: 60_463 }),
+        ("L412 late and full", 470, Verdict::Deny { remaining: 0, retry_after_ms: 60_463 }),
+        ("L412 in time", 476, Verdict::Deny { remaining: 0, retry_after_ms: 60_462 }),
+        ("L223 full", 60_937, Verdict::Deny { remaining: 0, retry_after_ms: 1 }),
+        ("L223 free", 60_938, Verdict::Admit { remaining: 1, reset_ms: 60_032 }),
+    ] {
+        let items = [item];
+        let got = windows.decide(&Ask::new(cost(1), now, &items).unwrap()).unwrap();
+        assert_eq!(verdict(&got), want, "{name}");
+    }
+}
+
+/// Two policies, one of each form, as the charges of another store are stamped into them.
+#[test]
+fn stamps_without_a_look() {
+    let (windows, names) = (MemoryWindows::new(), [policy("token"), policy("app")]);
+    let items = [
+        AskItem::new(WindowKey::new(&names[0], id(1), id(1)), limit(3, 10_000)),
+        AskItem::new(WindowKey::new(&names[1], id(2), id(2)), limit(1_000, 60_000)).rounded(),
+    ];
+    let live = |now| {
+        items.map(|item| {
+            let (number, spot) = windows.place(item.key());
+            windows.enter(number).live(&spot, now)
+        })
+    };
+    windows.stamp(&Ask::new(cost(2), 100, &items).unwrap());
+    assert_eq!((windows.len(), live(100)), (2, [2, 2]), "L604 makes the logs");
+    windows.stamp(&Ask::new(cost(3), 5_000, &items).unwrap());
+    assert_eq!(live(5_000), [5, 5], "L206 above the limit");
+    windows.stamp(&Ask::new(cost(1), 4_000, &items).unwrap());
+    assert_eq!(live(14_999), [4, 6], "L412 a late one counts as the last");
+    let answer = windows.decide(&Ask::new(cost(1), 5_000, &items).unwrap()).unwrap();
+    let want = Answer::new([
+        Standing::Full { remaining: 0, retry_after_ms: 10_000 },
+        Standing::Room { remaining: 994, reset_ms: 55_469 },
+    ]);
+    assert_eq!(answer, want, "L206 waits for the units that matter");
+    windows.sweep(70_000);
+    assert!(windows.is_empty(), "L406");
+}
+
+#[test]
+fn stamps_find_no_room_in_a_closed_map() {
+    let windows = MemoryWindows::new().with_max_keys(1_024).unwrap().when_full(WhenFull::Closed);
+    let token = policy("token");
+    for number in 0..5_000 {
+        let items =
+            [AskItem::new(WindowKey::new(&token, id(number), id(number)), limit(3, 10_000))];
+        windows.stamp(&Ask::new(cost(1), 0, &items).unwrap());
+    }
+    assert_eq!((windows.len(), windows.evicted()), (1_024, 0), "L410");
+}
+
+#[test]
+fn takes_back_what_was_charged() {
+    let (windows, names) = (MemoryWindows::new(), [policy("token"), policy("app")]);
+    let items = [
+        AskItem::new(WindowKey::new(&names[0], id(1), id(1)), limit(4, 10_000)),
+        AskItem::new(WindowKey::new(&names[1], id(2), id(2)), limit(1_000, 60_000)).rounded(),
+    ];
+    let live = |now| {
+        items.map(|item| {
+            let (number, spot) = windows.place(item.key());
+            windows.enter(number).live(&spot, now)
+        })
+    };
+    let first = Ask::new(cost(1), 500, &items).unwrap();
+    assert!(windows.decide(&first).unwrap().is_admitted());
+    for (name, now, units, charged) in [
+        ("L606 in time", 600, 2, true),
+        ("L606, L412 late", 400, 3, true),
+        ("L606 denied", 600, 4, false),
+    ] {
+        let ask = Ask::new(cost(units), now, &items).unwrap();
+        let (answer, stamped) = windows.decide_stamped(&ask).unwrap();
+        assert_eq!((answer.is_admitted(), stamped.is_some()), (charged, charged), "{name}");
+        let with = if charged { 1 + units } else { 1 };
+        assert_eq!(live(600), [with; 2], "{name}");
+        stamped.iter().for_each(|stamped| windows.take_back(&ask, stamped));
+        assert_eq!(live(600), [1, 1], "{name}");
+    }
+    let one = [items[0]];
+    let ask = Ask::new(cost(2), 300, &one).unwrap();
+    let (_, stamped) = windows.decide_stamped(&ask).unwrap();
+    windows.take_back(&ask, &stamped.unwrap());
+    assert_eq!(live(10_499), [1, 1], "L606 one policy");
+    assert_eq!(live(10_500), [0, 1], "L606 the other charge keeps its time");
+    windows.sweep(70_000);
+    windows.take_back(&ask, &stamped.unwrap());
+    assert!(windows.is_empty(), "L606 a log that is gone");
 }
 
 #[tokio::test]
@@ -410,10 +538,23 @@ fn threads_on_many_keys() {
 #[test]
 fn bytes_per_key() {
     let token = policy("token");
-    for (name, units, most) in [("L958 5 live", 5, 160), ("L958 60 live", 60, 384)] {
+    let exact = AskItem::new(WindowKey::new(&token, id(0), id(0)), limit(60, 60_000));
+    let large = AskItem::new(WindowKey::new(&token, id(0), id(0)), limit(10_000, 60_000)).rounded();
+    for (name, item, units, times, most) in [
+        ("L958 5 live", exact, 5, 1, 160),
+        ("L958 60 live", exact, 60, 1, 384),
+        ("L958 rounded, 1 pair", large, 600, 1, 200),
+        ("L958 rounded, 129 pairs", large, 1, 129, 1_300),
+    ] {
         let windows = MemoryWindows::new();
-        for number in 0..40_000 {
-            ask(&windows, 0, units, &[(&token, id(number), limit(60, 60_000))]).unwrap();
+        for number in 0..if times == 1 { 40_000 } else { 8_001 } {
+            let key = WindowKey::new(&token, id(number), id(number));
+            let key = if item.is_rounded() { key.rounded() } else { key };
+            let items = [AskItem::new(key, *item.limit())];
+            for time in 0..times {
+                let ask = Ask::new(cost(units), time * 469 + 1, &items).unwrap();
+                assert!(windows.decide(&ask).unwrap().is_admitted());
+            }
             if number >= 4_000 && number % 2_000 == 0 {
                 let shards = SHARDS * size_of::<Lane>();
                 let bytes: usize =
@@ -431,8 +572,9 @@ proptest! {
     fn equals_a_map_of_windows(
         calls in prop::collection::vec((0..400_u64, 1..4_u32, 0..200_u64, 0..200_u64, 1..3_usize), 1..400),
     ) {
-        let (windows, names) = (MemoryWindows::new(), [policy("a"), policy("b")]);
-        let limits = [limit(3, 700), limit(5, 2_000)];
+        let (windows, names) = (MemoryWindows::new(), [policy("exact"), policy("rounded")]);
+        let limits = [limit(3, 700), limit(5, 2_000)]; // q 6 and 16
+        let empty = [Window::new(), Window::rounded()];
         let mut model: HashMap<(usize, u64), Window> = HashMap::new();
         let mut now = 0;
         for (step, units, one, two, count) in calls {
@@ -441,12 +583,13 @@ proptest! {
             let answer = ask(&windows, now, units, &keys[..count]).unwrap();
             let whose = [(0, one), (1, two)];
             let fits = whose[..count].iter().all(|key| {
-                let verdict = model.entry(*key).or_default().look(&limits[key.0], cost(units), now);
+                let verdict = model.get(key).unwrap_or(&empty[key.0]).look(&limits[key.0], cost(units), now);
                 matches!(verdict, Verdict::Admit { .. })
             });
             prop_assert_eq!(answer.is_admitted(), fits);
             for (key, standing) in whose.iter().zip(answer.standings()) {
-                let (log, limit) = (model.entry(*key).or_default(), &limits[key.0]);
+                let limit = &limits[key.0];
+                let log = model.entry(*key).or_insert_with(|| empty[key.0].clone());
                 let verdict = if fits {
                     log.admit(limit, cost(units), now)
                 } else {
@@ -457,7 +600,7 @@ proptest! {
                 prop_assert_eq!(*standing, wanted);
             }
         }
-        windows.sweep(now + 2_000);
+        windows.sweep(now + 2_015);
         prop_assert_eq!(windows.len(), 0);
     }
 }
