@@ -7,8 +7,8 @@ mod support;
 
 use http::Response;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use support::{Desk, Inner, get, inner, limit, send, status, told};
 use tower::{Layer, Service, ServiceExt};
@@ -189,6 +189,64 @@ async fn a_full_map_is_undecidable() {
     }
     assert_eq!((passed, undecided), (1_024, 3_976), "L410, L424");
     assert_eq!(status(&send(&service, get("/me", &tokens[0])).await), 200, "L410, L424");
+}
+
+/// Windows in memory that keep a note of each question's form and count.
+#[derive(Clone, Default)]
+struct Noting {
+    windows: Arc<MemoryWindows>,
+    noted: Arc<Mutex<Vec<(bool, u32)>>>,
+}
+
+impl WindowStore for Noting {
+    type Error = WindowsFull;
+
+    async fn admit(&self, ask: &Ask<'_>) -> Result<Answer, WindowsFull> {
+        let note = ask.items().iter().map(|item| (item.is_rounded(), item.limit().count().get()));
+        self.noted.lock().expect("no test panics under it").extend(note);
+        self.windows.decide(ask)
+    }
+}
+
+#[tokio::test]
+async fn the_form_of_a_log_hangs_on_the_policys_own_count() {
+    let minute = |count| Policy::per_token(limit(count, 60_000));
+    for (name, policy, want) in [
+        ("L221 the default", minute(512), (false, 512)),
+        ("L221 one more", minute(513), (true, 513)),
+        ("L903 the most", minute(u32::MAX), (true, u32::MAX)),
+        ("L904 raised", minute(4_096).exact_up_to(4_096), (false, 4_096)),
+        ("L904 lowered", minute(60).exact_up_to(59), (true, 60)),
+        ("L229 lowered for a caller", minute(513).lowered_by(|_| 10), (true, 10)),
+        ("L229 not for this one", minute(512).lowered_by(|_| u32::MAX), (false, 512)),
+    ] {
+        let (desk, store) = (Desk::new(), Noting::default());
+        let limiter = Limiter::builder().policy(policy).store(store.clone()).build().unwrap();
+        let token = desk.token("full", "acc-member");
+        let response = send(&limited(&desk, &limiter), get("/me", &token)).await;
+        assert_eq!(status(&response), 200, "{name}");
+        assert_eq!(*store.noted.lock().unwrap(), [want], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_form_starts_a_new_log() {
+    let (desk, store) = (Desk::new(), Noting::default());
+    let token = desk.token("full", "acc-member");
+    let minute = |count| Policy::per_token(limit(count, 60_000)).exact_up_to(2);
+    for (name, policy, want) in [
+        ("L228 before", minute(2), [200, 200, 429, 429]),
+        ("L227 another count, the same form", minute(1), [429; 4]),
+        ("L228 after: 2 + 3 in one window, once", minute(3), [200, 200, 200, 429]),
+        ("L227 another count, the same form again", minute(4), [200, 429, 429, 429]),
+    ] {
+        let limiter = Limiter::builder().policy(policy).store(store.clone()).build().unwrap();
+        let service = limited(&desk, &limiter);
+        for (call, want) in want.into_iter().enumerate() {
+            let response = send(&service, get("/me", &token)).await;
+            assert_eq!(status(&response), want, "{name} call {call}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -49,22 +49,43 @@ fn run(calls: &[u64], mut admits: impl FnMut(u64) -> bool) -> [usize; 4] {
 
 const W: u64 = 60_000;
 
+/// Admitted in all, and denied although fewer than L were live, of the rounded log.
+const ROUNDED: [[usize; 2]; 7] =
+    [[180, 113], [600, 0], [591, 9], [600, 17], [600, 1_794], [592, 8], [420, 0]];
+
+/// The calls through a window alone, and through the map of this process.
+fn both(
+    calls: &[u64],
+    mut window: Window,
+    form: impl Fn(AskItem<'_>) -> AskItem<'_>,
+) -> [[usize; 4]; 2] {
+    let limit = Limit::new(NonZeroU32::new(60).expect("not zero"), Duration::from_millis(W))
+        .expect("in range");
+    let one = NonZeroU32::MIN;
+    let alone = run(calls, |now| matches!(window.admit(&limit, one, now), Verdict::Admit { .. }));
+
+    let (windows, policy) = (MemoryWindows::new(), PolicyName::new("token").expect("a name"));
+    let id = LogId::of_token(&[7; 32]);
+    let items = [form(AskItem::new(WindowKey::new(&policy, id, id), limit))];
+    let in_process = run(calls, |now| {
+        let ask = Ask::new(one, now, &items).expect("a question");
+        windows.decide(&ask).expect("there is room").is_admitted()
+    });
+    [alone, in_process]
+}
+
 #[test]
 fn exact_log() {
-    let limit = Limit::new(NonZeroU32::new(60).unwrap(), Duration::from_millis(W)).unwrap();
-    let one = NonZeroU32::MIN;
     for (name, calls, want) in schedules() {
-        let mut window = Window::new();
-        let alone =
-            run(&calls, |now| matches!(window.admit(&limit, one, now), Verdict::Admit { .. }));
-        assert_eq!(alone, want, "L1011 {name} Window");
+        let got = both(&calls, Window::new(), |item| item);
+        assert_eq!(got, [want; 2], "L1011 {name} Window, in process");
+    }
+}
 
-        let (windows, policy) = (MemoryWindows::new(), PolicyName::new("token").unwrap());
-        let id = LogId::of_token(&[7; 32]);
-        let items = [AskItem::new(WindowKey::new(&policy, id, id), limit)];
-        let in_process = run(&calls, |now| {
-            windows.decide(&Ask::new(one, now, &items).unwrap()).unwrap().is_admitted()
-        });
-        assert_eq!(in_process, want, "L1011 {name} in process");
+#[test]
+fn rounded_log() {
+    for ((name, calls, [all, most, ..]), [admitted, late]) in schedules().into_iter().zip(ROUNDED) {
+        let got = both(&calls, Window::rounded(), |item| item.rounded());
+        assert_eq!(got, [[all, most, admitted, late]; 2], "L1011 {name} Window, in process");
     }
 }

@@ -47,9 +47,9 @@ impl Layers {
     }
 }
 
-/// 4,096 per 2 ms: no single thread gets there, and the log holds what passed in the last 2 ms.
+/// 4,096 per 2 ms, exact: no single thread gets there, and the log holds what passed in the last 2 ms.
 pub(crate) fn limiter(fields: Fields) -> Limiter {
     let limit = Limit::new(NonZeroU32::new(4_096).expect("not zero"), Duration::from_millis(2));
-    let policy = Policy::per_token(limit.expect("in range"));
+    let policy = Policy::per_token(limit.expect("in range")).exact_up_to(4_096);
     Limiter::builder().policy(policy).fields(fields).build().expect("a limiter")
 }

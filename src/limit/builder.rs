@@ -194,6 +194,9 @@ impl LimiterBuilder {
                 Err(_bad) => faults.push(LimiterFault::BadPolicyName { name: name.to_owned() }),
             }
         }
+        if !self.policies.iter().all(Policy::has_form) {
+            faults.push(out_of_range("exact_up_to", "1 to 4096"));
+        }
         let millis = Duration::from_millis;
         if !(millis(5)..=millis(250)).contains(&self.deadline) {
             faults.push(out_of_range("deadline", "5 to 250 ms"));

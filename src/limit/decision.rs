@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::context::{AuthContext, Quota};
 use crate::limit::fields::{rate_limit, rate_limit_policy};
 use crate::limit::peer::peer_of;
+use crate::limit::policy::EXACT_UP_TO;
 use crate::limit::{Anonymous, Limiter, Mode, Named, Outage, Store, foreign};
 use crate::metrics::{LimitSource, LimitVerdict};
 use crate::rejection::{LimitRefusal, Reason, Rejection};
@@ -137,7 +138,9 @@ impl Limiter {
             };
             let id = LogId::of_peer(address);
             let key = WindowKey::new(&peers.name, id, id);
-            add(AskItem::new(key, peers.limit), peers.line.as_ref());
+            let item = AskItem::new(key, peers.limit);
+            let is_rounded = peers.limit.count().get() > EXACT_UP_TO;
+            add(if is_rounded { item.rounded() } else { item }, peers.line.as_ref());
             return Ok(plan);
         }
         for Named { name, policy } in &self.shared.policies {

@@ -76,7 +76,8 @@ pub enum Anonymous {
     Refuse,
     /// They pass uncharged.
     Pass,
-    /// They are charged per peer address ([`PeerAddr`]) under a policy named `peer`, and no other.
+    /// They are charged per peer address ([`PeerAddr`]) under a policy named `peer`, and no other. Its log is
+    /// exact up to 512 units.
     ByPeer(Limit),
 }
 

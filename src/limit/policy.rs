@@ -35,6 +35,7 @@ pub struct Policy {
     limit: Limit,
     per: Per,
     lower: Option<Lower>,
+    exact_up_to: u32,
 }
 
 type Lower = Arc<dyn Fn(&AuthContext) -> u32 + Send + Sync>;
@@ -101,7 +102,7 @@ impl Policy {
     }
 
     fn new(name: impl Into<String>, limit: Limit, per: Per) -> Self {
-        Self { name: name.into(), limit, per, lower: None }
+        Self { name: name.into(), limit, per, lower: None, exact_up_to: EXACT_UP_TO }
     }
 
     /// Gives the policy another name, `[a-z][a-z0-9_-]{0,31}`, unique in its limiter; clients see it.
@@ -123,6 +124,19 @@ impl Policy {
         self
     }
 
+    /// Keeps an exact log if the policy's own count is at most `count`, else a rounded one. Default 512; 1 to 4,096.
+    ///
+    /// An exact log has a stamp of 4 bytes for each unit. A rounded one has at most 129 pairs of stamp and count: it never
+    /// lets a unit too many through, but a unit comes back up to `⌈W / 128⌉ - 1` ms late, 468 ms of a minute.
+    ///
+    /// The two forms are two logs. So a change of this setting, or of the policy's count across it, starts a new log, and
+    /// at most old and new count together may pass in one window, once. What [`lowered_by`](Self::lowered_by) says for a
+    /// caller changes no form.
+    pub fn exact_up_to(mut self, count: u32) -> Self {
+        self.exact_up_to = count;
+        self
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -134,6 +148,11 @@ impl Policy {
     /// Does the policy count per workspace or app?
     pub(super) fn is_tenant(&self) -> bool {
         matches!(self.per, Per::Workspace | Per::App)
+    }
+
+    /// Is `exact_up_to` in its range?
+    pub(super) fn has_form(&self) -> bool {
+        (1..=MOST_EXACT).contains(&self.exact_up_to)
     }
 
     pub(super) fn is_lowered(&self) -> bool {
@@ -172,7 +191,9 @@ impl Policy {
             Some(count) => self.limit.lowered_to(count(context)),
             None => self.limit,
         };
-        Ok(Some(AskItem::new(WindowKey::new(name, id, owner), limit)))
+        let item = AskItem::new(WindowKey::new(name, id, owner), limit);
+        let is_rounded = self.limit.count().get() > self.exact_up_to;
+        Ok(Some(if is_rounded { item.rounded() } else { item }))
     }
 }
 
@@ -204,9 +225,15 @@ impl fmt::Debug for Policy {
             .field("limit", &self.limit)
             .field("per", &per)
             .field("lowered", &self.is_lowered())
+            .field("exact_up_to", &self.exact_up_to)
             .finish()
     }
 }
+
+/// Counts up to here have a stamp for each unit, unless a policy says otherwise.
+pub(super) const EXACT_UP_TO: u32 = 512;
+/// An exact log is never longer.
+const MOST_EXACT: u32 = 4_096;
 
 /// Behind one of these steps the workspace is the caller's own.
 pub(crate) const TENANT: Evidence = Evidence::AUTHORIZED.and(Evidence::MEMBER);

@@ -18,6 +18,11 @@ fn settings() {
     let deadline = LimiterFault::SettingOutOfRange { setting: "deadline", range: "5 to 250 ms" };
     let max_keys =
         LimiterFault::SettingOutOfRange { setting: "max_keys", range: "1024 to 16777216" };
+    let exact_up_to =
+        LimiterFault::SettingOutOfRange { setting: "exact_up_to", range: "1 to 4096" };
+    let exact = |count| {
+        policies(&["a"]).policy(Policy::per_token(limit(u32::MAX, 60_000)).exact_up_to(count))
+    };
     let (ms, eight) = (Duration::from_millis, ["a", "b", "c", "d", "e", "f", "g", "h"]);
     let by_peer = Anonymous::ByPeer(limit(2, 60_000));
     for (name, builder, want) in [
@@ -47,6 +52,10 @@ fn settings() {
         ("L908 most", policies(&["a"]).deadline(ms(250)), vec![]),
         ("L908 too short", policies(&["a"]).deadline(ms(4)), vec![deadline.clone()]),
         ("L908 too long", policies(&["a"]).deadline(ms(251)), vec![deadline.clone()]),
+        ("L904 least", exact(1), vec![]),
+        ("L904 most", exact(4_096), vec![]),
+        ("L904 none", exact(0), vec![exact_up_to.clone()]),
+        ("L904 one more", exact(4_097), vec![exact_up_to]),
         (
             "9.1 all at once",
             policies(&["a", "a", "B"]).deadline(ms(1)).max_keys(0),

@@ -204,7 +204,14 @@ fn parse(line: &str) -> Vec<(String, Vec<(String, u64)>)> {
 
 fn state() -> impl Strategy<Value = (String, u32, u64, bool, f64, f64)> {
     let window = prop_oneof![1..100_u64, 1..100_000_u64, 1..=2_073_600_000_u64];
-    ("[a-z][a-z0-9_-]{0,31}", 1..=4_096_u32, window, any::<bool>(), 0.0..=1.0, 0.0..=1.0)
+    (
+        "[a-z][a-z0-9_-]{0,31}",
+        prop_oneof![1..=4_096_u32, any::<u32>().prop_map(|count| count.max(1))],
+        window,
+        any::<bool>(),
+        0.0..=1.0,
+        0.0..=1.0,
+    )
 }
 
 proptest! {
