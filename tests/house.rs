@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["subject"],
     &["token", "window"],
     &["store"],
-    &["rejection", "store/memory"],
+    &["rejection", "store/memory", "store/redis"],
     &["audit"],
     &["context"],
     &["cache", "gate"],
@@ -78,6 +78,7 @@ fn each_in_its_one_place() {
     let services = ["src/gate/mod.rs", "src/forward/", "src/device/", "src/service/"];
     for (name, places, pattern) in [
         ("quick_cache", &["src/cache/bounded.rs"][..], names_the_map as Pattern),
+        ("the client of Redis", &["src/store/redis/"], names_redis),
         ("the operating system's time", &["src/clock.rs"], reads_time),
         ("a service", &services, is_service),
         ("unsafe code", &[], is_unsafe),
@@ -163,6 +164,10 @@ type Pattern = fn(&str) -> bool;
 
 fn names_the_map(text: &str) -> bool {
     text.contains("quick_cache::")
+}
+
+fn names_redis(text: &str) -> bool {
+    text.contains("::redis::") || text.contains("::redis as")
 }
 
 fn reads_time(text: &str) -> bool {

@@ -15,6 +15,9 @@ mod ledger;
 mod membership;
 mod memory;
 mod notice;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+mod redis;
 mod sequence;
 mod shared;
 mod token;
@@ -35,6 +38,9 @@ pub use memory::{
     WhenFull, WindowsError, WindowsFull,
 };
 pub use notice::{Notice, NoticeError};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use redis::{Redis, RedisBus, RedisConfigError, RedisContexts, RedisError, RedisWindows};
 pub use sequence::Sequence;
 pub use shared::{ContextStore, SharedKey};
 pub use token::{TokenRecord, TokenStore};

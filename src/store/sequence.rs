@@ -46,6 +46,16 @@ impl Sequence {
         }
     }
 
+    /// Holds the counter, as it was just read, against what was heard: `true` if a message is missing.
+    ///
+    /// For an adapter that reads the counter now and then behind the messages, on the same connection.
+    #[must_use]
+    pub fn is_behind(&mut self, counter: u64) -> bool {
+        let behind = self.last != counter;
+        self.last = counter;
+        behind
+    }
+
     /// Writes a message, for an adapter that draws its number itself.
     pub fn line(number: u64, notice: &Notice) -> String {
         format!("{number} {}", notice.to_json())
@@ -64,6 +74,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_counter_tells_of_a_lost_last_message() {
+        let mut sequence = Sequence::after(7);
+        assert!(!sequence.is_behind(7), "nothing was told");
+        assert!(sequence.is_behind(9), "two were told, none was heard");
+        assert!(!sequence.is_behind(9), "and that was said once");
+        assert!(sequence.is_behind(2), "the counter began anew");
+    }
 
     const ALL: &str = r#"{"v":1,"t":"all"}"#;
 

@@ -1,0 +1,218 @@
+//! What one process revokes, all hear: a channel and a counter in Redis.
+//!
+//! 1. One script draws the number and publishes, so messages on the channel are numbered without a gap.
+//! 2. A stay has a connection of its own. Every second it reads the counter behind the messages: a message that was lost on a
+//!    connection that stands, and a connection that has gone silent, both show within that second.
+//! 3. Nothing is kept: who is away misses it, and drops everything when it comes back.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis as client;
+
+use client::{Cmd, PushInfo, PushKind, Script, Value};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::clock::{Clock, SystemClock};
+use crate::store::bus::{Heard, RevocationBus};
+use crate::store::failure::StoreFailure;
+use crate::store::notice::Notice;
+use crate::store::redis::fault::{Fault, RedisError};
+use crate::store::redis::link::{Connection, Link};
+use crate::store::redis::server::Redis;
+use crate::store::sequence::Sequence;
+
+/// Tells every process that uses the same Redis and namespace of revocations and changes, within milliseconds.
+///
+/// Give it to [`AuthenticatorBuilder::bus`](crate::authenticator::AuthenticatorBuilder::bus). The user it comes as needs
+/// `+evalsha +script|load +incr +publish +subscribe +get +hello +ping +client|setinfo ~NAMESPACE:revoked:n
+/// &NAMESPACE:revoked`. Messages hold ids and digests, never a token.
+pub struct RedisBus {
+    link: Link,
+    channel: String,
+    counter: String,
+    clock: SystemClock,
+    /// What this process told and has not heard yet, and when: its way there and back is the lag of the bus.
+    told: Mutex<VecDeque<(Notice, u64)>>,
+}
+
+impl RedisBus {
+    /// Tells and hears in `redis`. Does no I/O.
+    pub fn new(redis: &Redis) -> Self {
+        let channel = format!("{}:revoked", redis.prefix());
+        let counter = format!("{channel}:n");
+        let (clock, told) = (SystemClock::new(), Mutex::default());
+        Self { link: Link::new(redis.clone()), channel, counter, clock, told }
+    }
+
+    /// Draws a number and tells all who listen, at once.
+    async fn tell(&self, notice: &Notice) -> Result<(), RedisError> {
+        self.remember(notice);
+        let mut live = self.link.live().await?;
+        let mut call = client::cmd("EVALSHA");
+        call.arg(TELL.get_hash())
+            .arg(1)
+            .arg(&self.counter)
+            .arg(&self.channel)
+            .arg(notice.to_json());
+        let answer = match live.connection.send(&call).await {
+            Err(error) if Fault::of(&error).failure == StoreFailure::Script => {
+                // it does not know the script, so nothing was told
+                let mut load = client::cmd("SCRIPT");
+                load.arg("LOAD").arg(TELL_TEXT);
+                match live.connection.send(&load).await {
+                    Ok(_sha) => live.connection.send(&call).await,
+                    Err(error) => Err(error),
+                }
+            }
+            answer => answer,
+        };
+        answer.map(drop).map_err(|error| {
+            let fault = Fault::of(&error);
+            if fault.drops {
+                self.link.lost(&live);
+            }
+            fault.failure.into()
+        })
+    }
+
+    async fn stay(&self, hear: &mut (dyn FnMut(Heard) + Send)) -> Result<(), Fault> {
+        let (sender, mut pushes) = mpsc::unbounded_channel();
+        let connecting = self.link.server().connect(Some(sender));
+        let mut connection = match timeout(self.link.server().time_to_connect(), connecting).await {
+            Ok(connected) => connected.map_err(|error| Fault::of(&error))?,
+            Err(_over) => return Err(SILENT),
+        };
+        let mut subscribe = client::cmd("SUBSCRIBE");
+        subscribe.arg(&self.channel);
+        answered(&mut connection, &subscribe).await?;
+        let mut sequence = Sequence::after(self.counted(&mut connection).await?);
+        // what came between the two is in the counter
+        while pushes.try_recv().is_ok() {}
+        hear(Heard::Joined);
+        loop {
+            match timeout(LOOK, pushes.recv()).await {
+                Ok(Some(push)) => self.heard(push, &mut sequence, hear)?,
+                Ok(None) => return Err(SILENT),
+                Err(_quiet) => {
+                    let counter = self.counted(&mut connection).await?;
+                    // in front of the counter on the connection, so all of them are here by now
+                    while let Ok(push) = pushes.try_recv() {
+                        self.heard(push, &mut sequence, hear)?;
+                    }
+                    if sequence.is_behind(counter) {
+                        hear(Heard::Gap);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands on what came over the channel.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the client's own enum may grow")]
+    fn heard(
+        &self,
+        push: PushInfo,
+        sequence: &mut Sequence,
+        hear: &mut (dyn FnMut(Heard) + Send),
+    ) -> Result<(), Fault> {
+        match push.kind {
+            PushKind::Message => {
+                let heard = match push.data.as_slice() {
+                    [channel, message] if text(channel) == Some(&self.channel) => {
+                        sequence.hear(text(message).unwrap_or_default(), None)
+                    }
+                    _ => Heard::Gap,
+                };
+                hear(match heard {
+                    Heard::Notice { notice, .. } => {
+                        let age = self.way_back(&notice);
+                        Heard::Notice { notice, age }
+                    }
+                    Heard::Joined | Heard::Gap => heard,
+                });
+                Ok(())
+            }
+            PushKind::Disconnection | PushKind::Unsubscribe => Err(SILENT),
+            _ => Ok(()),
+        }
+    }
+
+    fn remember(&self, notice: &Notice) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= REMEMBERED {
+            told.pop_front();
+        }
+        told.push_back((notice.clone(), self.clock.now().monotonic_nanos()));
+    }
+
+    /// How long a notice of this process's own was on its way.
+    fn way_back(&self, notice: &Notice) -> Option<Duration> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = told.iter().position(|(other, _)| other == notice)?;
+        let (_, sent) = told.remove(at)?;
+        Some(Duration::from_nanos(self.clock.now().monotonic_nanos().saturating_sub(sent)))
+    }
+
+    async fn counted(&self, connection: &mut Connection) -> Result<u64, Fault> {
+        let mut get = client::cmd("GET");
+        get.arg(&self.counter);
+        let counter = answered(connection, &get).await?;
+        if counter == Value::Nil {
+            return Ok(0);
+        }
+        let number = text(&counter).and_then(|digits| digits.parse().ok());
+        number.ok_or_else(Fault::protocol)
+    }
+}
+
+impl RevocationBus for RedisBus {
+    type Error = RedisError;
+
+    async fn publish(&self, notice: &Notice) -> Result<(), RedisError> {
+        self.tell(notice).await
+    }
+
+    async fn attend(&self, hear: &mut (dyn FnMut(Heard) + Send)) -> RedisError {
+        match self.stay(hear).await {
+            Ok(()) => StoreFailure::Closed.into(),
+            Err(fault) => fault.failure.into(),
+        }
+    }
+}
+
+impl fmt::Debug for RedisBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBus").field("redis", self.link.server()).finish()
+    }
+}
+
+/// Sends a command, and gives up on a server that is silent.
+async fn answered(connection: &mut Connection, command: &Cmd) -> Result<Value, Fault> {
+    match timeout(LOOK, connection.send(command)).await {
+        Ok(answer) => answer.map_err(|error| Fault::of(&error)),
+        Err(_over) => Err(SILENT),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the client's own enum may grow")]
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+const TELL_TEXT: &str =
+    "return redis.call('PUBLISH', ARGV[1], redis.call('INCR', KEYS[1]) .. ' ' .. ARGV[2])";
+static TELL: LazyLock<Script> = LazyLock::new(|| Script::new(TELL_TEXT));
+
+/// How long a stay hears nothing before it looks whether there was nothing.
+const LOOK: Duration = Duration::from_secs(1);
+/// Own notices whose way back is measured.
+const REMEMBERED: usize = 64;
+const SILENT: Fault = Fault { failure: StoreFailure::Closed, drops: true };

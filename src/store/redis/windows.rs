@@ -1,0 +1,199 @@
+//! One limit for all replicas: the logs of a limiter, in Redis.
+//!
+//! 1. One script, one round trip, whatever the number of policies; Redis' own clock alone decides.
+//! 2. What may have been sent is never sent again: it may have charged.
+//! 3. A denial writes nothing. Each key dies when its newest unit stops counting.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ::redis::{Cmd, Value};
+
+use crate::store::failure::StoreFailure;
+use crate::store::redis::fault::{Fault, RedisError};
+use crate::store::redis::key::{self, Tags};
+use crate::store::redis::link::{Link, Live};
+use crate::store::redis::script::{DECISION, Decision, is_decision, read};
+use crate::store::redis::server::Redis;
+use crate::store::window::{Answer, Ask, WindowStore};
+
+/// The windows of a limiter, shared by every process that uses the same Redis, namespace and policy names.
+///
+/// Makes its connection when it is first asked, and a new one whenever that is lost; give it to
+/// [`LimiterBuilder::store`](crate::limit::LimiterBuilder::store). One request takes one round trip.
+///
+/// Best on a Redis of its own, without eviction: what is evicted is forgotten, which lets its caller through once more.
+/// The user it comes as needs `+evalsha +script|load +time +get +set +hello +ping +client|setinfo ~NAMESPACE:rl1:*`, and
+/// `+cluster +asking` on a Cluster.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use tower_bearer::limit::{Limit, Limiter, Policy};
+/// use tower_bearer::store::{Redis, RedisWindows};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = Redis::open("redis://127.0.0.1:6379")?;
+/// let minute = Limit::per_minute(NonZeroU32::new(60).unwrap())?;
+/// let limiter = Limiter::builder().policy(Policy::per_token(minute)).store(RedisWindows::new(&redis)).build()?;
+/// # let _ = limiter; Ok(()) }
+/// ```
+pub struct RedisWindows {
+    link: Link,
+    tags: Tags,
+    loads: AtomicU64,
+    /// The last tag asked about in each part, for the probe.
+    #[cfg(feature = "redis-cluster")]
+    asked: [std::sync::atomic::AtomicU16; PARTS],
+}
+
+impl RedisWindows {
+    /// Keeps windows in `redis`. Does no I/O.
+    pub fn new(redis: &Redis) -> Self {
+        Self {
+            link: Link::new(redis.clone()),
+            tags: Tags::Owners,
+            loads: AtomicU64::new(0),
+            #[cfg(feature = "redis-cluster")]
+            asked: Default::default(),
+        }
+    }
+
+    /// Keeps all logs in one slot of a Cluster, so that policies of the caller and of the tenant can be decided together:
+    /// everything on one shard's capacity. Switching starts new logs.
+    #[must_use]
+    pub fn one_slot(mut self) -> Self {
+        self.tags = Tags::One;
+        self
+    }
+
+    /// How often the script was loaded. More than once means that a server was restarted, flushed or replaced.
+    pub fn script_loads(&self) -> u64 {
+        self.loads.load(Ordering::Relaxed)
+    }
+
+    async fn decide(&self, script: &Decision, ask: &Ask<'_>) -> Result<Answer, RedisError> {
+        let command = script.ask(self.link.server().prefix(), self.tags, ask);
+        let mut live = self.link.live().await?;
+        let reply = self.run(&mut live, script, &command).await?;
+        match read(&reply, ask) {
+            Some(answer) => Ok(answer.in_epoch(self.link.epoch())),
+            None => Err(self.failed(&live, Fault::protocol())),
+        }
+    }
+
+    /// Sends a call of the script; teaches it to a server that does not know it, which proves that nothing ran.
+    async fn run(
+        &self,
+        live: &mut Live,
+        script: &Decision,
+        command: &Cmd,
+    ) -> Result<Value, RedisError> {
+        let fault = match self.send(live, command).await {
+            Err(fault) if fault.failure == StoreFailure::Script => {
+                self.loads.fetch_add(1, Ordering::Relaxed);
+                self.link.doubt();
+                match live.connection.send(&script.load()).await {
+                    Ok(_sha) => match self.send(live, command).await {
+                        Ok(reply) => return Ok(reply),
+                        Err(fault) => fault,
+                    },
+                    Err(error) => Fault::of(&error),
+                }
+            }
+            Err(fault) => fault,
+            Ok(reply) => return Ok(reply),
+        };
+        Err(self.failed(live, fault))
+    }
+
+    async fn send(&self, live: &mut Live, command: &Cmd) -> Result<Value, Fault> {
+        let answer = live.connection.send(command).await;
+        #[cfg(feature = "redis-cluster")]
+        let answer = match answer {
+            Err(error) => live.connection.follow(command, error).await,
+            fine => fine,
+        };
+        answer.map_err(|error| Fault::of(&error))
+    }
+
+    /// Gives up the connection if the fault asks for it.
+    fn failed(&self, live: &Live, fault: Fault) -> RedisError {
+        if fault.drops {
+            if self.link.server().is_cluster() {
+                // the client mends the one connection that broke, and keeps those to the other shards
+                self.link.doubt();
+            } else {
+                self.link.lost(live);
+            }
+        }
+        fault.failure.into()
+    }
+
+    fn tag_of(&self, part: u8) -> String {
+        #[cfg(feature = "redis-cluster")]
+        if let Some(asked) = self.asked.get(usize::from(part))
+            && self.link.server().is_cluster()
+        {
+            return self.tags.tag(asked.load(Ordering::Relaxed).to_be_bytes());
+        }
+        let _ = part;
+        Tags::One.tag([0, 0])
+    }
+}
+
+impl WindowStore for RedisWindows {
+    type Error = RedisError;
+
+    async fn admit(&self, ask: &Ask<'_>) -> Result<Answer, RedisError> {
+        self.decide(&DECISION, ask).await
+    }
+
+    fn failure(error: &RedisError) -> StoreFailure {
+        error.failure()
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    fn part(&self, ask: &Ask<'_>) -> u8 {
+        let Some(item) = ask.items().first().filter(|_| self.link.server().is_cluster()) else {
+            return 0;
+        };
+        let tag = item.key().tag();
+        let part = key::part(&self.tags.tag(tag));
+        if let Some(asked) = self.asked.get(usize::from(part)) {
+            asked.store(u16::from_be_bytes(tag), Ordering::Relaxed);
+        }
+        part
+    }
+
+    fn epoch(&self, _part: u8) -> u64 {
+        self.link.epoch()
+    }
+
+    async fn probe(&self, part: u8) -> Result<(), RedisError> {
+        let key = key::probe(self.link.server().prefix(), &self.tag_of(part));
+        let mut live = self.link.live().await?;
+        let reply = self.run(&mut live, &DECISION, &DECISION.probe(&key)).await?;
+        if is_decision(&reply) { Ok(()) } else { Err(self.failed(&live, Fault::protocol())) }
+    }
+
+    fn gave_up(&self, _part: u8) {
+        if !self.link.server().is_cluster() {
+            self.link.drop_connection();
+        }
+    }
+}
+
+impl fmt::Debug for RedisWindows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisWindows")
+            .field("redis", self.link.server())
+            .field("one_slot", &(self.tags == Tags::One))
+            .finish()
+    }
+}
+
+#[cfg(feature = "redis-cluster")]
+const PARTS: usize = 16;
+
+#[cfg(test)]
+mod tests;
