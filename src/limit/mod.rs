@@ -11,10 +11,11 @@ mod decision;
 mod fields;
 mod foreign;
 mod peer;
+mod plan;
 mod policy;
 
 pub use self::builder::{LimiterBuilder, LimiterError, LimiterFault};
-pub(crate) use self::decision::{Decided, Outcome};
+pub(crate) use self::decision::{Decided, Lines, Outcome};
 pub use self::fields::Fields;
 pub(crate) use self::foreign::caught;
 pub(crate) use self::peer::peer_of;
