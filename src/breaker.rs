@@ -4,12 +4,31 @@
 //! 2. While open, one probe per 500 ms (within 50 % either way) is let through; everybody else is told no at once.
 //! 3. One good answer closes it.
 
+use std::collections::VecDeque;
+
+/// When to stop asking, and how long until a try.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct BreakerRule {
+    /// Failures in a row that open it, at least 1.
+    pub(crate) in_a_row: u32,
+    /// Failures within one second that open it, at least 1.
+    pub(crate) within_second: usize,
+    /// Nanoseconds from probe to probe, give or take a half.
+    pub(crate) probe: u64,
+}
+
+impl Default for BreakerRule {
+    fn default() -> Self {
+        Self { in_a_row: 3, within_second: 5, probe: 500_000_000 }
+    }
+}
+
 /// The state of one dependency. Pure: takes the time in monotonic nanoseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
+    rule: BreakerRule,
     in_a_row: u32,
-    recent: [Option<u64>; WITHIN_SECOND],
-    next: usize,
+    recent: VecDeque<u64>,
     probe_at: Option<u64>,
 }
 
@@ -21,18 +40,27 @@ pub(crate) enum Turn {
     Same,
 }
 
-const IN_A_ROW: u32 = 3;
-const WITHIN_SECOND: usize = 5;
 const SECOND: u64 = 1_000_000_000;
-const PROBE: u64 = 500_000_000;
+
+impl BreakerRule {
+    /// Nanoseconds until the next probe; `chance` (0 to 1,000) places it.
+    pub(crate) fn pause(&self, chance: u64) -> u64 {
+        self.probe / 2 + self.probe / 1_000 * chance.min(1_000)
+    }
+}
 
 impl Breaker {
+    /// Closed, under another rule than the default.
+    pub(crate) fn new(rule: BreakerRule) -> Self {
+        Self { rule, ..Self::default() }
+    }
+
     /// May a call go out? Claims the probe when one is due; `chance` (0 to 1,000) places the next.
     pub(crate) fn allow(&mut self, now: u64, chance: u64) -> bool {
         match self.probe_at {
             None => true,
             Some(at) if now >= at => {
-                self.probe_at = Some(now.saturating_add(pause(chance)));
+                self.probe_at = Some(now.saturating_add(self.rule.pause(chance)));
                 true
             }
             Some(_) => false,
@@ -50,7 +78,7 @@ impl Breaker {
         if self.probe_at.is_none() {
             return Turn::Same;
         }
-        *self = Self::default();
+        *self = Self::new(self.rule);
         Turn::Closed
     }
 
@@ -60,22 +88,18 @@ impl Breaker {
             return Turn::Same;
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
-        if let Some(slot) = self.recent.get_mut(self.next) {
-            *slot = Some(now);
+        self.recent.push_back(now);
+        while self.recent.len() > self.rule.within_second {
+            self.recent.pop_front();
         }
-        self.next = (self.next + 1) % WITHIN_SECOND;
-        let fresh = |at: &Option<u64>| at.is_some_and(|at| now.saturating_sub(at) < SECOND);
-        if self.in_a_row < IN_A_ROW && !self.recent.iter().all(fresh) {
+        let fresh = |at: &u64| now.saturating_sub(*at) < SECOND;
+        let many = self.recent.len() == self.rule.within_second && self.recent.iter().all(fresh);
+        if self.in_a_row < self.rule.in_a_row && !many {
             return Turn::Same;
         }
-        self.probe_at = Some(now.saturating_add(pause(chance)));
+        self.probe_at = Some(now.saturating_add(self.rule.pause(chance)));
         Turn::Opened
     }
-}
-
-/// 250 ms to 750 ms.
-fn pause(chance: u64) -> u64 {
-    PROBE / 2 + PROBE * chance.min(1_000) / 1_000
 }
 
 #[cfg(test)]
@@ -115,9 +139,23 @@ mod tests {
 
     #[test]
     fn a_pause_stays_within_half_of_500_ms() {
+        let pause = |chance| BreakerRule::default().pause(chance);
         assert_eq!(
             (pause(0), pause(500), pause(1_000), pause(9_999)),
             (250 * MS, 500 * MS, 750 * MS, 750 * MS)
         );
+    }
+
+    #[test]
+    fn opens_by_its_own_rule() {
+        let rule = BreakerRule { in_a_row: 100, within_second: 2, probe: 50 * MS };
+        let mut breaker = Breaker::new(rule);
+        assert_eq!(breaker.failed(0, 500), Turn::Same, "L910");
+        assert_eq!(breaker.failed(1_000 * MS, 500), Turn::Same, "L910 a second apart");
+        assert_eq!(breaker.failed(1_999 * MS, 500), Turn::Opened, "L910 two within a second");
+        assert!(!breaker.allow(2_048 * MS, 500));
+        assert!(breaker.allow(2_049 * MS, 500));
+        assert_eq!(breaker.succeeded(), Turn::Closed);
+        assert_eq!(breaker.failed(2_050 * MS, 500), Turn::Same, "L910 the rule stays");
     }
 }
