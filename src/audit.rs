@@ -59,6 +59,10 @@ pub enum EventName {
     AppChanged,
     /// A member was removed.
     MemberRemoved,
+    /// A limiter's shared store is out; its outage rule decides.
+    LimitDegraded,
+    /// A limiter's shared store answers again.
+    LimitRestored,
 }
 
 /// How much an event matters.
@@ -91,13 +95,15 @@ impl EventName {
             Self::WorkspaceChanged => "workspace.changed",
             Self::AppChanged => "app.changed",
             Self::MemberRemoved => "member.removed",
+            Self::LimitDegraded => "limit.degraded",
+            Self::LimitRestored => "limit.restored",
         }
     }
 
     /// How much it matters.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::AuthUndecided => Severity::Warn,
+            Self::AuthUndecided | Self::LimitDegraded => Severity::Warn,
             Self::TokenKindMismatch | Self::StackMisordered => Severity::Error,
             Self::AuthAllowed
             | Self::AuthDenied
@@ -109,7 +115,8 @@ impl EventName {
             | Self::AccountChanged
             | Self::WorkspaceChanged
             | Self::AppChanged
-            | Self::MemberRemoved => Severity::Info,
+            | Self::MemberRemoved
+            | Self::LimitRestored => Severity::Info,
         }
     }
 }

@@ -140,7 +140,7 @@ pub mod token;
 mod window;
 
 pub use authenticator::Authenticator;
-pub use context::{AuthContext, Quota};
+pub use context::{AuthContext, Quota, QuotaSource};
 pub use evidence::Evidence;
 
 #[cfg(all(doctest, feature = "axum"))]

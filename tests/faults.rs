@@ -192,7 +192,8 @@ async fn every_port_in_every_mood() -> Vec<Figure> {
             figures.push(none(&name("served_on_misses"), served - hits));
             figures.push(none(&name("negative_entries"), negative(&eight.world.auth)));
             set(&eight, Mood::Answer);
-            tokio::time::advance(Duration::from_millis(751)).await;
+            // slept rather than advanced: the one who tries a store of windows is a task of its own
+            tokio::time::sleep(Duration::from_millis(752)).await;
             let (told, _) = timed(&stack, newcomer(&eight, 10)).await;
             figures.push(figure(&name("after_recovery"), told, "=200", told == 200));
         }

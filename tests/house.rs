@@ -30,6 +30,7 @@ const ROOT: &[(&str, &str)] = &[
     ("Authenticator", "authenticator"),
     ("AuthContext", "context"),
     ("Quota", "context"),
+    ("QuotaSource", "context"),
     ("Evidence", "evidence"),
 ];
 

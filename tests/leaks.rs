@@ -21,7 +21,7 @@ use tower_bearer::clock::{Clock, ManualClock};
 use tower_bearer::forward::{Field, ForwardOptions, Identity, Mode, Upstream};
 use tower_bearer::id::{AccountId, AppId, Email, ExternalId, Issuer as Idp, TokenId, WorkspaceId};
 use tower_bearer::issuing::{Issuer, MintRequest};
-use tower_bearer::limit::{Limit, Limiter, PeerAddr, Policy};
+use tower_bearer::limit::{Limit, Limiter, Outage, PeerAddr, Policy};
 use tower_bearer::rejection::Rejection;
 use tower_bearer::stack::{
     AccessModes, AppAuthz, AppPolicy, AppResolver, BearerCheck, BearerStack, CallerMount, Decision,
@@ -204,7 +204,8 @@ impl House {
                 .mount_caller(CallerMount::new(auth, store.clone()))
                 .forward_identity(forward(mode))
         };
-        let foreign = limiter(1_000).store(store.clone()).build().unwrap();
+        let foreign =
+            limiter(1_000).store(store.clone()).on_outage(Outage::Closed).build().unwrap();
         let few = limiter(2).build().unwrap();
         let free = ServiceBuilder::new()
             .layer(RenderRejections::new())

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use support::{Desk, Inner, get, inner, limit, send, status, told};
 use tower::{Layer, Service, ServiceExt};
-use tower_bearer::limit::{Limiter, LimiterBuilder, Mode, Policy};
+use tower_bearer::limit::{Limiter, LimiterBuilder, Mode, Outage, Policy};
 use tower_bearer::rejection::{Reason, Rejection, RejectionKind};
 use tower_bearer::stack::{BearerCheck, RateLimit};
 use tower_bearer::store::{
@@ -110,9 +110,12 @@ async fn faults() {
     ] {
         let store = Faulty::new(fault);
         for (name, limiter) in [
-            ("Closed", builder(&store).build().unwrap()),
+            ("Closed", builder(&store).on_outage(Outage::Closed).build().unwrap()),
             ("Open", builder(&store).dangerously_open_on_outage().build().unwrap()),
-            ("Shadow", builder(&store).mode(Mode::Shadow).build().unwrap()),
+            (
+                "Shadow",
+                builder(&store).mode(Mode::Shadow).on_outage(Outage::Closed).build().unwrap(),
+            ),
         ] {
             let desk = Desk::new();
             let service = limited(&desk, &limiter);

@@ -108,6 +108,20 @@ pub struct Quota {
     pub remaining: u32,
     /// Milliseconds until the oldest counted unit comes back.
     pub reset_ms: u32,
+    /// Who says so.
+    pub source: QuotaSource,
+}
+
+/// Which logs a [`Quota`] was read from.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum QuotaSource {
+    /// Those of this process, which are the limiter's own.
+    Local,
+    /// Those that several processes share.
+    Store,
+    /// Those of this process, in place of the shared ones, which did not decide.
+    Fallback,
 }
 
 impl AuthContext {

@@ -3,15 +3,20 @@
 use http::request::Parts;
 use std::collections::HashSet;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::breaker::BreakerRule;
 use crate::context::AuthContext;
+use crate::limit::fault::{LimiterError, LimiterFault, out_of_range};
 use crate::limit::fields::{Fields, rate_limit_policy};
 use crate::limit::foreign::{Foreign, Windows};
+use crate::limit::outage::{Outage, Rule};
 use crate::limit::peer::Network;
 use crate::limit::policy::Policy;
-use crate::limit::{Anonymous, CostBy, Limiter, Mode, Named, Outage, Peers, Shared, Store};
+use crate::limit::shared::{SharedWindows, Usage};
+use crate::limit::{Anonymous, CostBy, Limiter, Mode, Named, Peers, Shared, Store};
 use crate::store::{MOST_ITEMS, MemoryWindows, PolicyName, WhenFull, WindowStore};
 
 /// Collects the policies and settings of a [`Limiter`].
@@ -25,51 +30,12 @@ pub struct LimiterBuilder {
     cost_by: Option<CostBy>,
     max_keys: usize,
     when_full: WhenFull,
-    store: Option<Box<dyn Windows>>,
+    store: Option<Arc<dyn Windows>>,
     deadline: Duration,
-    outage: Outage,
-}
-
-/// Every fault of a limiter that could not be built. Their order is not promised.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{}", all_of(.faults))]
-pub struct LimiterError {
-    faults: Vec<LimiterFault>,
-}
-
-/// One fault of a limiter.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LimiterFault {
-    /// A limiter without policies limits nobody.
-    #[error("limiter has no policy")]
-    NoPolicies,
-    /// There are more than 8 policies.
-    #[error("limiter has {count} policies, more than {MOST_ITEMS}")]
-    TooManyPolicies {
-        /// How many there are.
-        count: usize,
-    },
-    /// The name is not a small letter and up to 31 small letters, digits, `_` or `-`.
-    #[error("policy {name:?} needs a name of [a-z][a-z0-9_-]{{0,31}}")]
-    BadPolicyName {
-        /// The name.
-        name: String,
-    },
-    /// Two policies or more have this name; `peer` is taken where anonymous callers are counted by it.
-    #[error("policy {name:?} is there more than once")]
-    DuplicatePolicy {
-        /// The name.
-        name: String,
-    },
-    /// A setting is outside its range.
-    #[error("{setting} is out of range ({range})")]
-    SettingOutOfRange {
-        /// The setting's name.
-        setting: &'static str,
-        /// What is allowed.
-        range: &'static str,
-    },
+    rule: Rule,
+    local_share: u32,
+    deny_cache: usize,
+    breaker: BreakerRule,
 }
 
 impl LimiterBuilder {
@@ -85,7 +51,10 @@ impl LimiterBuilder {
             when_full: WhenFull::default(),
             store: None,
             deadline: Duration::from_millis(25),
-            outage: Outage::Closed,
+            rule: Rule::Local,
+            local_share: 1,
+            deny_cache: 65_536,
+            breaker: BreakerRule::default(),
         }
     }
 
@@ -131,25 +100,28 @@ impl LimiterBuilder {
         self
     }
 
-    /// How many logs this process keeps over all policies. Default 65,536; 1,024 to 16,777,216. Not for other stores.
+    /// How many logs this process keeps over all policies. Default 65,536; 1,024 to 16,777,216. Beside a shared store
+    /// these are the logs of [`Outage::Local`].
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
         self
     }
 
-    /// What a new key does when there is no room for its log. Default [`WhenFull::EvictLeast`]. Not for other stores.
+    /// What a new key does when there is no room for its log here. Default [`WhenFull::EvictLeast`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
     }
 
-    /// Keeps the windows elsewhere than in this process's memory.
+    /// Keeps the windows elsewhere than in this process's memory, shared by several processes.
     ///
-    /// The store is asked once per charged request, under [`deadline`](Self::deadline). An error, a panic, a late answer
-    /// and one that does not fit the question are undecidable: 503, unless
-    /// [`dangerously_open_on_outage`](Self::dangerously_open_on_outage). There is no fallback to local windows yet.
+    /// The store is asked once per charged request, under [`deadline`](Self::deadline), and never again for it. Callers
+    /// that it denied are denied without it for as long as it would ([`deny_cache`](Self::deny_cache)). An error, a
+    /// panic, a late answer and one that does not fit the question are failures: [`on_outage`](Self::on_outage) says
+    /// what decides instead. A store that fails again and again is left alone and tried in the background
+    /// ([`breaker_in_a_row`](Self::breaker_in_a_row)).
     pub fn store(mut self, store: impl WindowStore) -> Self {
-        self.store = Some(Box::new(Foreign(store)));
+        self.store = Some(Arc::new(Foreign(store)));
         self
     }
 
@@ -159,9 +131,50 @@ impl LimiterBuilder {
         self
     }
 
-    /// Lets requests by that cannot be decided, uncharged, without fields and counted, where the default is 503.
+    /// How many denials by such a store are remembered. Default 65,536; 0, which is off, to 1,048,576.
+    ///
+    /// One takes about 100 bytes. Losing one costs a call.
+    pub fn deny_cache(mut self, denials: usize) -> Self {
+        self.deny_cache = denials;
+        self
+    }
+
+    /// What decides while such a store does not. Default [`Outage::Local`].
+    pub fn on_outage(mut self, outage: Outage) -> Self {
+        self.rule = outage.into();
+        self
+    }
+
+    /// Lets requests by that cannot be decided, uncharged, without fields and counted.
     pub fn dangerously_open_on_outage(mut self) -> Self {
-        self.outage = Outage::Open;
+        self.rule = Rule::Open;
+        self
+    }
+
+    /// Among how many processes a limit L is split while such a store is out: each admits ⌈L / n⌉. Default 1; 1 to
+    /// 1,024. A cost above that share is undecidable then.
+    ///
+    /// So n evenly loaded processes keep to L + n − 1 together, where the default lets each admit L.
+    pub fn local_share(mut self, processes: u32) -> Self {
+        self.local_share = processes;
+        self
+    }
+
+    /// After how many failures in a row such a store, or a part of it, is left alone. Default 3; 1 to 100.
+    pub fn breaker_in_a_row(mut self, failures: u32) -> Self {
+        self.breaker.in_a_row = failures;
+        self
+    }
+
+    /// After how many failures within one second it is left alone, whatever succeeds between. Default 5; 1 to 1,000.
+    pub fn breaker_within_second(mut self, failures: usize) -> Self {
+        self.breaker.within_second = failures;
+        self
+    }
+
+    /// How often a store that is left alone is tried, give or take a half. Default 500 ms; 50 ms to 5 s.
+    pub fn breaker_probe(mut self, every: Duration) -> Self {
+        self.breaker.probe = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
         self
     }
 
@@ -201,6 +214,25 @@ impl LimiterBuilder {
         if !(millis(5)..=millis(250)).contains(&self.deadline) {
             faults.push(out_of_range("deadline", "5 to 250 ms"));
         }
+        for (setting, fits, range) in [
+            ("deny_cache", self.deny_cache <= 1_048_576, "0 to 1048576"),
+            ("local_share", (1..=1_024).contains(&self.local_share), "1 to 1024"),
+            ("breaker_in_a_row", (1..=100).contains(&self.breaker.in_a_row), "1 to 100"),
+            (
+                "breaker_within_second",
+                (1..=1_000).contains(&self.breaker.within_second),
+                "1 to 1000",
+            ),
+            (
+                "breaker_probe",
+                (50_000_000..=5_000_000_000).contains(&self.breaker.probe),
+                "50 ms to 5 s",
+            ),
+        ] {
+            if !fits {
+                faults.push(out_of_range(setting, range));
+            }
+        }
         let memory = MemoryWindows::new().with_max_keys(self.max_keys);
         if memory.is_err() {
             faults.push(out_of_range("max_keys", "1024 to 16777216"));
@@ -208,9 +240,26 @@ impl LimiterBuilder {
         let Some(memory) = memory.ok().filter(|_| faults.is_empty()) else {
             return Err(LimiterError { faults });
         };
+        let memory = memory.when_full(self.when_full);
+        let limits = policies.iter().map(|named| named.policy.limit());
+        let limits = limits.chain(peer.iter().map(|(_, limit)| *limit));
+        let longest_ms = limits.map(|limit| limit.window_ms().into()).max().unwrap_or_default();
         let store = match self.store {
-            Some(store) => Store::Foreign { store, deadline: self.deadline },
-            None => Store::Local(memory.when_full(self.when_full)),
+            Some(store) => {
+                let usage = Usage {
+                    deadline: self.deadline,
+                    deny_cache: self.deny_cache,
+                    local_share: NonZeroU32::new(self.local_share).unwrap_or(NonZeroU32::MIN),
+                    breaker: self.breaker,
+                    longest_ms,
+                };
+                let shared = SharedWindows::new(store, memory, usage);
+                if self.rule == Rule::Local {
+                    shared.keep_warm();
+                }
+                Store::Shared(Arc::new(shared))
+            }
+            None => Store::Local(memory),
         };
         let is_lowered = policies.iter().any(|named| named.policy.is_lowered());
         let lines = policies.iter().map(|named| (&named.name, named.policy.limit()));
@@ -230,17 +279,10 @@ impl LimiterBuilder {
             anonymous: self.anonymous,
             peers,
             cost_by: self.cost_by,
-            outage: self.outage,
+            rule: self.rule,
             line,
             ..Shared::empty()
         }))
-    }
-}
-
-impl LimiterError {
-    /// The faults, at least one.
-    pub fn faults(&self) -> &[LimiterFault] {
-        &self.faults
     }
 }
 
@@ -248,13 +290,4 @@ impl fmt::Debug for LimiterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LimiterBuilder").field("policies", &self.policies).finish_non_exhaustive()
     }
-}
-
-fn out_of_range(setting: &'static str, range: &'static str) -> LimiterFault {
-    LimiterFault::SettingOutOfRange { setting, range }
-}
-
-fn all_of(faults: &[LimiterFault]) -> String {
-    let faults: Vec<String> = faults.iter().map(LimiterFault::to_string).collect();
-    faults.join("; ")
 }

@@ -6,12 +6,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::context::{AuthContext, Quota};
+use crate::clock::Moment;
+use crate::context::{AuthContext, Quota, Realm};
+use crate::limit::outage::Rule;
 use crate::limit::plan::Plan;
-use crate::limit::{Anonymous, Limiter, Mode, Outage, Store, foreign};
+use crate::limit::ruling::Ruling;
+use crate::limit::{Anonymous, Limiter, Mode, Outage, Store};
 use crate::metrics::{LimitSource, LimitVerdict};
 use crate::rejection::{LimitRefusal, Reason, Rejection};
-use crate::store::{Answer, PolicyName};
+use crate::store::{Ask, MemoryWindows, PolicyName};
 
 /// What a limiter says without waiting.
 #[expect(
@@ -38,23 +41,32 @@ pub(crate) struct Lines {
     pub(crate) state: HeaderValue,
 }
 
+/// What is asked of a limiter beside the context.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'r> {
+    pub(crate) head: Option<&'r Parts>,
+    /// Without one the limiter's own function of the head says it.
+    pub(crate) cost: Option<u32>,
+    /// The request's reading of the context's clock.
+    pub(crate) now: Moment,
+    /// In place of the limiter's own rule.
+    pub(crate) outage: Option<Outage>,
+}
+
 impl Limiter {
-    /// Decides at `now_ms` of the context's clock, or says what the store must be asked.
-    ///
-    /// Without a `cost` the limiter's own function of the head says it. An `Err` is a misuse and refuses in any mode.
+    /// Decides, or says what the store must be asked. An `Err` is a misuse and refuses in any mode.
     pub(crate) fn decide(
         &self,
         context: &AuthContext,
-        head: Option<&Parts>,
-        cost: Option<u32>,
-        now_ms: u64,
+        asked: Asked<'_>,
     ) -> Result<Decided<'_>, Rejection> {
+        let Asked { head, cost, now, outage } = asked;
         self.shared.clock.get_or_init(|| Arc::clone(&context.realm.clock));
         if context.is_anonymous() {
             match self.shared.anonymous {
                 Anonymous::Refuse => {
                     if self.shared.mode == Mode::Shadow {
-                        self.count(None, LimitVerdict::WouldDeny);
+                        self.count(LimitVerdict::WouldDeny);
                     }
                     return Ok(self.refuse(Rejection::anonymous(), None));
                 }
@@ -68,21 +80,23 @@ impl Limiter {
             (None, _, _) => 1,
         };
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(self.free()) };
-        let Some(plan) = self.plan(context, head, cost, now_ms)? else {
+        let rule = outage.map_or(self.shared.rule, Rule::from);
+        let Some(plan) = self.plan(context, head, cost, (now, rule))? else {
             return Ok(self.free());
         };
         if let Some(refusal) = plan.never() {
-            self.count_refused(&refusal, LimitVerdict::Never);
+            self.count_refused(&refusal, LimitVerdict::Never, self.source());
             return Ok(self.refuse(Rejection::over_limit(refusal), None));
         }
-        let Store::Local(windows) = &self.shared.store else { return Ok(Decided::Ask(plan)) };
-        let answer = match plan.question() {
-            Ok(ask) => windows
-                .decide(&ask)
-                .map_err(|full| Rejection::undecidable(Reason::StoreError, Some(Arc::new(full)))),
-            Err(rejection) => Err(rejection),
+        let ruling = match (&self.shared.store, plan.question()) {
+            (Store::Local(windows), Ok(ask)) => Some(decided_here(windows, &ask, rule)),
+            (Store::Shared(shared), Ok(ask)) => shared.at_once(plan.case(&ask, &context.realm)),
+            (_, Err(rejection)) => Some(Ruling::undecided(rejection, rule)),
         };
-        Ok(Decided::Now(self.outcome(&plan, answer)))
+        Ok(match ruling {
+            Some(ruling) => Decided::Now(self.outcome(&plan, ruling)),
+            None => Decided::Ask(plan),
+        })
     }
 
     /// Puts the question to the store.
@@ -90,33 +104,27 @@ impl Limiter {
     /// # Cancel safety
     ///
     /// If the future is dropped the charge may stand; nothing else is left behind.
-    pub(crate) async fn ask(&self, plan: &Plan<'_>) -> Outcome {
-        let answer = match (&self.shared.store, plan.question()) {
-            (Store::Foreign { store, deadline }, Ok(ask)) => {
-                foreign::decide(&**store, *deadline, &ask).await
-            }
-            (Store::Local(_), Ok(_)) => Err(Rejection::undecidable(Reason::StoreError, None)),
-            (_, Err(rejection)) => Err(rejection),
+    pub(crate) async fn ask(&self, plan: &Plan<'_>, realm: &Arc<Realm>) -> Outcome {
+        let ruling = match (&self.shared.store, plan.question()) {
+            (Store::Shared(shared), Ok(ask)) => shared.ask(plan.case(&ask, realm)).await,
+            (Store::Local(windows), Ok(ask)) => decided_here(windows, &ask, plan.rule),
+            (_, Err(rejection)) => Ruling::undecided(rejection, plan.rule),
         };
-        self.outcome(plan, answer)
+        self.outcome(plan, ruling)
     }
 
     /// From the store's answer to an outcome, by mode, outage rule and fields.
     #[inline]
-    fn outcome(&self, plan: &Plan<'_>, answer: Result<Answer, Rejection>) -> Outcome {
-        let shared = &self.shared;
-        let answer = match answer {
+    fn outcome(&self, plan: &Plan<'_>, ruling: Ruling) -> Outcome {
+        let (shared, by) = (&self.shared, ruling.by);
+        let answer = match ruling.answer {
             Ok(answer) => answer,
             Err(rejection) => {
                 shared.undecided.fetch_add(1, Ordering::Relaxed);
-                let source = match shared.outage {
-                    Outage::Open => LimitSource::Open,
-                    Outage::Closed => self.source(),
-                };
-                shared.meter.decided(None, LimitVerdict::Undecided, source);
-                return match (shared.outage, shared.mode) {
-                    (Outage::Closed, Mode::Enforce) => Outcome::Refused(rejection, None),
-                    (Outage::Open, _) | (_, Mode::Shadow) => Outcome::Free,
+                shared.meter.decided(None, LimitVerdict::Undecided, by);
+                return match (by == LimitSource::Open, shared.mode) {
+                    (false, Mode::Enforce) => Outcome::Refused(rejection, None),
+                    (true, _) | (_, Mode::Shadow) => Outcome::Free,
                 };
             }
         };
@@ -129,15 +137,15 @@ impl Limiter {
                 retry_after_ms: answer.retry_after_ms(),
                 violated: plan.violated(&answer),
             };
-            self.count_refused(&refusal, LimitVerdict::Denied);
+            self.count_refused(&refusal, LimitVerdict::Denied, by);
             return match self.refuse(Rejection::over_limit(refusal), lines(false)) {
                 Decided::Now(outcome) => outcome,
                 Decided::Ask(_) => Outcome::Free,
             };
         }
-        match plan.quota(&answer) {
+        match plan.quota(&answer, by) {
             Some(quota) => {
-                self.count(Some(quota.policy.as_str()), LimitVerdict::Admitted);
+                shared.meter.decided(Some(quota.policy.as_str()), LimitVerdict::Admitted, by);
                 Outcome::Charged(quota, lines(true))
             }
             None => Outcome::Free,
@@ -145,26 +153,26 @@ impl Limiter {
     }
 
     fn free(&self) -> Decided<'static> {
-        self.count(None, LimitVerdict::Free);
+        self.count(LimitVerdict::Free);
         Decided::Now(Outcome::Free)
     }
 
-    fn count(&self, policy: Option<&str>, verdict: LimitVerdict) {
-        self.shared.meter.decided(policy, verdict, self.source());
+    fn count(&self, verdict: LimitVerdict) {
+        self.shared.meter.decided(None, verdict, self.source());
     }
 
-    fn count_refused(&self, refusal: &LimitRefusal, verdict: LimitVerdict) {
+    fn count_refused(&self, refusal: &LimitRefusal, verdict: LimitVerdict, by: LimitSource) {
         let verdict = match self.shared.mode {
             Mode::Enforce => verdict,
             Mode::Shadow => LimitVerdict::WouldDeny,
         };
-        self.count(refusal.violated.first().map(PolicyName::as_str), verdict);
+        self.shared.meter.decided(refusal.violated.first().map(PolicyName::as_str), verdict, by);
     }
 
     fn source(&self) -> LimitSource {
         match &self.shared.store {
             Store::Local(_) => LimitSource::Local,
-            Store::Foreign { .. } => LimitSource::Store,
+            Store::Shared(_) => LimitSource::Store,
         }
     }
 
@@ -176,6 +184,17 @@ impl Limiter {
                 self.shared.would_deny.fetch_add(1, Ordering::Relaxed);
                 Decided::Now(Outcome::Free)
             }
+        }
+    }
+}
+
+/// By the windows of this process, which need no outage rule but to be full.
+fn decided_here(windows: &MemoryWindows, ask: &Ask<'_>, rule: Rule) -> Ruling {
+    match windows.decide(ask) {
+        Ok(answer) => Ruling::new(answer, LimitSource::Local),
+        Err(full) => {
+            let full = Rejection::undecidable(Reason::StoreError, Some(Arc::new(full)));
+            Ruling::undecided(full, rule).or_by(LimitSource::Local)
         }
     }
 }

@@ -2,22 +2,32 @@
 //!
 //! 1. 1 to 8 policies, decided together on one store: all of them charge a request, or none does.
 //! 2. Keys are made of verified facts. Junk makes no key; path, method and spelling of a request change none.
-//! 3. In process by default, decided without waiting; another store is asked once, under a deadline.
+//! 3. In process by default, decided without waiting; a shared store is asked once, under a deadline, and left alone
+//!    while it is out. What decides then is the outage rule.
 //! 4. Denied: 429 with the true wait. Costs more than a limit allows: 429 without one. Undecidable: 503, never 429.
 //! 5. User functions run outside every lock; one that panics costs its own request.
 
 mod builder;
 mod decision;
+mod deny;
+mod fault;
 mod fields;
 mod foreign;
+mod outage;
+mod part;
 mod peer;
 mod plan;
 mod policy;
+mod ruling;
+mod shared;
+mod watch;
 
-pub use self::builder::{LimiterBuilder, LimiterError, LimiterFault};
-pub(crate) use self::decision::{Decided, Lines, Outcome};
+pub use self::builder::LimiterBuilder;
+pub(crate) use self::decision::{Asked, Decided, Lines, Outcome};
+pub use self::fault::{LimiterError, LimiterFault};
 pub use self::fields::Fields;
 pub(crate) use self::foreign::caught;
+pub use self::outage::{NotReady, Outage};
 pub(crate) use self::peer::peer_of;
 pub use self::peer::{Network, NetworkError, PeerAddr};
 pub(crate) use self::policy::TENANT;
@@ -30,11 +40,11 @@ use http::request::Parts;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::{AuthContext, Quota};
-use crate::limit::foreign::Windows;
+use crate::limit::outage::Rule;
+use crate::limit::shared::SharedWindows;
 use crate::metrics::LimitMeter;
 use crate::rejection::{Rejection, RejectionKind, StepName};
 use crate::store::{MemoryWindows, PolicyName};
@@ -92,7 +102,7 @@ struct Shared {
     anonymous: Anonymous,
     peers: Option<Peers>,
     cost_by: Option<CostBy>,
-    outage: Outage,
+    rule: Rule,
     /// `RateLimit-Policy`, unless a policy is lowered per caller.
     line: Option<HeaderValue>,
     /// The clock of the first context seen: that of the stamps.
@@ -120,14 +130,7 @@ struct Peers {
 
 enum Store {
     Local(MemoryWindows),
-    Foreign { store: Box<dyn Windows>, deadline: Duration },
-}
-
-/// What an undecidable request gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Outage {
-    Closed,
-    Open,
+    Shared(Arc<SharedWindows>),
 }
 
 impl Limiter {
@@ -149,8 +152,9 @@ impl Limiter {
     /// # Errors
     ///
     /// A [`Rejection`] of kind `RateLimited` with [`retry_after_ms`](Rejection::retry_after_ms); `CostOverLimit`, which
-    /// no wait cures; `Undecidable` if the store could not say; `MissingCredential` for an anonymous caller where those
-    /// are refused; `Misordered` if a policy lacks a fact (a peer's address is always lacking here).
+    /// no wait cures; `Undecidable` if the store could not say and the outage rule does not; `MissingCredential` for an
+    /// anonymous caller where those are refused; `Misordered` if a policy lacks a fact (a peer's address is always lacking
+    /// here).
     ///
     /// # Cancel safety
     ///
@@ -160,10 +164,11 @@ impl Limiter {
         context: &AuthContext,
         cost: u32,
     ) -> Result<Option<Quota>, Rejection> {
-        let now_ms = context.realm.clock.now().monotonic_ms();
-        let outcome = match self.decide(context, None, Some(cost), now_ms) {
+        let now = context.realm.clock.now();
+        let asked = Asked { head: None, cost: Some(cost), now, outage: None };
+        let outcome = match self.decide(context, asked) {
             Ok(Decided::Now(outcome)) => outcome,
-            Ok(Decided::Ask(plan)) => self.ask(&plan).await,
+            Ok(Decided::Ask(plan)) => self.ask(&plan, &context.realm).await,
             Err(rejection) => Outcome::Refused(rejection, None),
         };
         match outcome {
@@ -186,19 +191,37 @@ impl Limiter {
         }
     }
 
-    /// Frees all in-process logs that are idle now and gives spare memory back; locks one shard at a time.
+    /// Waits until the shared store decides and writes, 2 seconds at most; at once for windows in this process.
     ///
-    /// Nothing depends on it: decisions free a few logs each. Does nothing for another store.
-    pub fn sweep(&self) {
-        if let (Store::Local(windows), Some(clock)) = (&self.shared.store, self.shared.clock.get())
-        {
-            windows.sweep(clock.now().monotonic_ms());
+    /// A limiter starts without its store. This is for services that rather refuse to start.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`]: it did not in that time, or does not let us in, or there is no tokio runtime to wait on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is left behind.
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        match &self.shared.store {
+            Store::Local(_) => Ok(()),
+            Store::Shared(shared) => shared.ready().await,
         }
     }
 
-    /// How many logs this process keeps, idle ones among them; 0 for another store.
+    /// Frees all in-process logs that are idle now and gives spare memory back; locks one shard at a time.
+    ///
+    /// Nothing depends on it: decisions free a few logs each.
+    pub fn sweep(&self) {
+        if let Some(clock) = self.shared.clock.get() {
+            self.shared.store.local().sweep(clock.now().monotonic_ms());
+        }
+    }
+
+    /// How many logs this process keeps, idle ones among them. Beside a shared store these are the logs of
+    /// [`Outage::Local`].
     pub fn len(&self) -> usize {
-        self.shared.store.local().map_or(0, MemoryWindows::len)
+        self.shared.store.local().len()
     }
 
     /// Whether this process keeps no log.
@@ -208,7 +231,7 @@ impl Limiter {
 
     /// How many in-process logs with live units had to go for others; each gave its key its units back.
     pub fn evicted(&self) -> u64 {
-        self.shared.store.local().map_or(0, MemoryWindows::evicted)
+        self.shared.store.local().evicted()
     }
 
     /// How many requests [`Mode::Shadow`] let by that [`Mode::Enforce`] would have refused.
@@ -224,6 +247,13 @@ impl Limiter {
     /// Its identity among all limiters of this process.
     pub(crate) fn number(&self) -> u64 {
         self.shared.number
+    }
+
+    /// Some layer decides by this rule in an outage.
+    pub(crate) fn prepare(&self, outage: Outage) {
+        if let (Store::Shared(shared), Outage::Local) = (&self.shared.store, outage) {
+            shared.keep_warm();
+        }
     }
 
     /// Does a policy count per workspace or app?
@@ -245,7 +275,7 @@ impl Shared {
             anonymous: Anonymous::default(),
             peers: None,
             cost_by: None,
-            outage: Outage::Closed,
+            rule: Rule::Local,
             line: None,
             clock: OnceLock::new(),
             would_deny: AtomicU64::new(0),
@@ -257,10 +287,10 @@ impl Shared {
 }
 
 impl Store {
-    fn local(&self) -> Option<&MemoryWindows> {
+    fn local(&self) -> &MemoryWindows {
         match self {
-            Self::Local(windows) => Some(windows),
-            Self::Foreign { .. } => None,
+            Self::Local(windows) => windows,
+            Self::Shared(shared) => shared.local(),
         }
     }
 }

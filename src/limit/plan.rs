@@ -5,18 +5,23 @@ use http::request::Parts;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::context::{AuthContext, Quota};
+use crate::clock::Moment;
+use crate::context::{AuthContext, Quota, QuotaSource, Realm};
 use crate::limit::fields::{rate_limit, rate_limit_policy};
+use crate::limit::outage::Rule;
 use crate::limit::peer::peer_of;
 use crate::limit::policy::EXACT_UP_TO;
+use crate::limit::shared::Case;
 use crate::limit::{Limiter, Lines, Named};
+use crate::metrics::LimitSource;
 use crate::rejection::{LimitRefusal, Reason, Rejection};
 use crate::store::{Answer, Ask, AskItem, LogId, MOST_ITEMS, PolicyName, Standing, WindowKey};
 
 /// A question that is still to be put.
 pub(crate) struct Plan<'a> {
     cost: NonZeroU32,
-    now_ms: u64,
+    now: Moment,
+    pub(super) rule: Rule,
     items: [AskItem<'a>; MOST_ITEMS],
     len: usize,
     /// `RateLimit-Policy`, where it is the same for everybody.
@@ -31,11 +36,11 @@ impl Limiter {
         context: &AuthContext,
         head: Option<&Parts>,
         cost: NonZeroU32,
-        now_ms: u64,
+        (now, rule): (Moment, Rule),
     ) -> Result<Option<Plan<'_>>, Rejection> {
         let mut plan: Option<Plan<'_>> = None;
         let mut add = |item, line| {
-            let blank = || Plan { cost, now_ms, items: [item; MOST_ITEMS], len: 0, line };
+            let blank = || Plan { cost, now, rule, items: [item; MOST_ITEMS], len: 0, line };
             let plan = plan.get_or_insert_with(blank);
             if let Some(place) = plan.items.get_mut(plan.len) {
                 *place = item;
@@ -85,8 +90,12 @@ impl Plan<'_> {
     }
 
     pub(super) fn question(&self) -> Result<Ask<'_>, Rejection> {
-        Ask::new(self.cost, self.now_ms, self.items())
+        Ask::new(self.cost, self.now.monotonic_ms(), self.items())
             .map_err(|error| Rejection::undecidable(Reason::StoreError, Some(Arc::new(error))))
+    }
+
+    pub(super) fn case<'c>(&self, ask: &'c Ask<'c>, realm: &'c Arc<Realm>) -> Case<'c> {
+        Case { ask, now: self.now, realm, rule: self.rule }
     }
 
     pub(super) fn violated(&self, answer: &Answer) -> Vec<PolicyName> {
@@ -98,7 +107,7 @@ impl Plan<'_> {
     }
 
     /// The policy with the least left, the first of equal ones.
-    pub(super) fn quota(&self, answer: &Answer) -> Option<Quota> {
+    pub(super) fn quota(&self, answer: &Answer, by: LimitSource) -> Option<Quota> {
         let rooms = self.items().iter().zip(answer.standings());
         let rooms = rooms.filter_map(|(item, standing)| match *standing {
             Standing::Room { remaining, reset_ms } => Some((item, remaining, reset_ms)),
@@ -106,7 +115,12 @@ impl Plan<'_> {
         });
         let (item, remaining, reset_ms) = rooms.min_by_key(|(_, remaining, _)| *remaining)?;
         let policy = item.key().policy().clone();
-        Some(Quota { policy, limit: item.limit().count().get(), remaining, reset_ms })
+        let source = match by {
+            LimitSource::Local => QuotaSource::Local,
+            LimitSource::Fallback => QuotaSource::Fallback,
+            LimitSource::Store | LimitSource::DenyCache | LimitSource::Open => QuotaSource::Store,
+        };
+        Some(Quota { policy, limit: item.limit().count().get(), remaining, reset_ms, source })
     }
 
     pub(super) fn lines(&self, answer: &Answer) -> Option<Lines> {

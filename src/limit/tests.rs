@@ -1,6 +1,7 @@
 use super::*;
 use crate::store::WhenFull;
 use crate::window::vectors::limit;
+use std::time::Duration;
 
 fn faults(builder: LimiterBuilder) -> Vec<LimiterFault> {
     builder.build().map_or_else(|error| error.faults().to_vec(), |_| Vec::new())
@@ -15,7 +16,8 @@ fn policies(names: &[&str]) -> LimiterBuilder {
 fn settings() {
     let named = |name: &str| LimiterFault::BadPolicyName { name: name.to_owned() };
     let twice = |name: &str| LimiterFault::DuplicatePolicy { name: name.to_owned() };
-    let deadline = LimiterFault::SettingOutOfRange { setting: "deadline", range: "5 to 250 ms" };
+    let out_of = |setting, range| LimiterFault::SettingOutOfRange { setting, range };
+    let deadline = out_of("deadline", "5 to 250 ms");
     let max_keys =
         LimiterFault::SettingOutOfRange { setting: "max_keys", range: "1024 to 16777216" };
     let exact_up_to =
@@ -56,6 +58,38 @@ fn settings() {
         ("L904 most", exact(4_096), vec![]),
         ("L904 none", exact(0), vec![exact_up_to.clone()]),
         ("L904 one more", exact(4_097), vec![exact_up_to]),
+        ("L907 off", policies(&["a"]).deny_cache(0), vec![]),
+        ("L907 most", policies(&["a"]).deny_cache(1_048_576), vec![]),
+        (
+            "L907 too many",
+            policies(&["a"]).deny_cache(1_048_577),
+            vec![out_of("deny_cache", "0 to 1048576")],
+        ),
+        ("L909 least", policies(&["a"]).local_share(1), vec![]),
+        ("L909 most", policies(&["a"]).local_share(1_024), vec![]),
+        ("L909 outside", policies(&["a"]).local_share(0), vec![out_of("local_share", "1 to 1024")]),
+        (
+            "L910 least",
+            policies(&["a"]).breaker_in_a_row(1).breaker_within_second(1).breaker_probe(ms(50)),
+            vec![],
+        ),
+        (
+            "L910 most",
+            policies(&["a"])
+                .breaker_in_a_row(100)
+                .breaker_within_second(1_000)
+                .breaker_probe(ms(5_000)),
+            vec![],
+        ),
+        (
+            "L910 outside",
+            policies(&["a"]).breaker_in_a_row(101).breaker_within_second(0).breaker_probe(ms(49)),
+            vec![
+                out_of("breaker_in_a_row", "1 to 100"),
+                out_of("breaker_within_second", "1 to 1000"),
+                out_of("breaker_probe", "50 ms to 5 s"),
+            ],
+        ),
         (
             "9.1 all at once",
             policies(&["a", "a", "B"]).deadline(ms(1)).max_keys(0),

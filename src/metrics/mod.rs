@@ -14,8 +14,11 @@
 //! | `tower_bearer_breaker_state` | gauge: 0 closed, 1 half open, 2 open | `dependency` |
 //! | `tower_bearer_revocations_total` | counter | `origin` (`local`) |
 //! | `tower_bearer_audit_suppressed_total` | counter | `reason` |
-//! | `tower_bearer_limiter_decisions_total` | counter | `policy`, `verdict` (`admitted`, `denied`, `never`, `free`, `would_deny`, `undecided`), `source` (`local`, `store`, `open`) |
-//! | `tower_bearer_limiter_keys` | gauge | `map` (`windows`, `failures`) |
+//! | `tower_bearer_limiter_decisions_total` | counter | `policy`, `verdict` (`admitted`, `denied`, `never`, `free`, `would_deny`, `undecided`), `source` (`local`, `store`, `deny_cache`, `fallback`, `open`) |
+//! | `tower_bearer_limiter_store_seconds` | histogram | `outcome` (`admitted`, `denied`, `failed`) |
+//! | `tower_bearer_limiter_failures_total` | counter | `reason` |
+//! | `tower_bearer_limiter_degraded_total` | counter | `reason` |
+//! | `tower_bearer_limiter_keys` | gauge | `map` (`windows`, `deny`, `failures`) |
 //! | `tower_bearer_limiter_evicted_total` | counter | `map` |
 //! | `tower_bearer_forward_total` | counter | `upstream`, `mode` (`off`, `headers`), `outcome` (`sent`, `anonymous`, `stripped`, `refused`) |
 //! | `tower_bearer_forward_stripped_total` | counter: field names | `group` (`identity`, `credential`, `proxy`, `leg`) |
@@ -26,8 +29,9 @@
 //! 1. No label is ever made of a request: no token, id, address, e-mail or path. A label is one of this crate's fixed words
 //!    or a name that was configured: `kind`, `policy`, `upstream`, and `route`.
 //! 2. `step` is a [`StepName`](crate::rejection::StepName), `reason` a [`Reason`](crate::rejection::Reason); `cache` is
-//!    `context`, `negative`, `app`, `member`, `permit` or `caller`, `dependency` the cache's store: `token`, `app`, `member`,
-//!    `permit` or `caller`. `-` is what is not known.
+//!    `context`, `negative`, `app`, `member`, `permit` or `caller`, `dependency` the cache's store (`token`, `app`, `member`,
+//!    `permit` or `caller`) or `limiter`. `reason` of a limiter's store is a
+//!    [`StoreFailure`](crate::store::StoreFailure). `-` is what is not known.
 //! 3. So the number of series is a product known at build. Decisions are the most: (steps × reasons + 1) × (kinds + 1) ×
 //!    routes, of which most never happen. [`route`](crate::authenticator::AuthenticatorBuilder::route) gives constants; a
 //!    service that leaks a string per request has itself to blame.
@@ -44,8 +48,9 @@
 //! 4. Entries and keys are sums over all caches and maps of that name in this process; of two breakers of one name, the
 //!    last change shows. `manual` flushes are those of
 //!    [`forget_all`](crate::Authenticator::forget_all), by hand or after a revocation that nobody could confirm.
-//! 5. Limits: `policy` is the one with the least left, or the first violated; `store` is a store of your own, `open` let by
-//!    what could not be decided. Decisions of a [`FailureLimit`](crate::stack::FailureLimit) are refusals of step `limit`.
+//! 5. Limits: `policy` is the one with the least left, or the first violated; `store` is a shared store, `deny_cache` a
+//!    denial of its that was remembered, `fallback` the logs in process, `open` let by what could not be decided. Failures are
+//!    failed calls, `degraded` counts decisions that the shared store did not make. Decisions of a [`FailureLimit`](crate::stack::FailureLimit) are refusals of step `limit`.
 //! 6. Forwarding: what was removed from requests that went on.
 
 #[cfg(feature = "metrics")]
@@ -57,13 +62,13 @@ mod silent;
 pub use self::recorded::describe;
 #[cfg(feature = "metrics")]
 pub(crate) use self::recorded::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
-    revoked, suppressed,
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, StoreMeter, flushed,
+    refused, revoked, suppressed,
 };
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::silent::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
-    revoked, suppressed,
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, StoreMeter, flushed,
+    refused, revoked, suppressed,
 };
 
 /// A refusal, in the words of its labels.
@@ -115,7 +120,17 @@ pub(crate) enum LimitVerdict {
 pub(crate) enum LimitSource {
     Local,
     Store,
+    DenyCache,
+    Fallback,
     Open,
+}
+
+/// What a call to a shared store of windows came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StoreOutcome {
+    Admitted,
+    Denied,
+    Failed,
 }
 
 /// How many names of each group were removed from one request.

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::metrics::{BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed};
+use crate::metrics::{
+    BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed, StoreOutcome,
+};
 
 const DECISIONS: &str = "tower_bearer_decisions_total";
 const LOOKUPS: &str = "tower_bearer_cache_lookups_total";
@@ -23,6 +25,9 @@ const BREAKER: &str = "tower_bearer_breaker_state";
 const REVOCATIONS: &str = "tower_bearer_revocations_total";
 const SUPPRESSED: &str = "tower_bearer_audit_suppressed_total";
 const LIMITER_DECISIONS: &str = "tower_bearer_limiter_decisions_total";
+const STORE_SECONDS: &str = "tower_bearer_limiter_store_seconds";
+const STORE_FAILURES: &str = "tower_bearer_limiter_failures_total";
+const DEGRADED: &str = "tower_bearer_limiter_degraded_total";
 const LIMITER_KEYS: &str = "tower_bearer_limiter_keys";
 const LIMITER_EVICTED: &str = "tower_bearer_limiter_evicted_total";
 const FORWARDED: &str = "tower_bearer_forward_total";
@@ -44,8 +49,11 @@ pub fn describe() {
     describe_counter!(REVOCATIONS, "Tokens ended");
     describe_counter!(SUPPRESSED, "Audit events of refusals that the cap held back");
     describe_counter!(LIMITER_DECISIONS, "Decisions of limiters");
-    describe_gauge!(LIMITER_KEYS, "Logs kept in this process");
-    describe_counter!(LIMITER_EVICTED, "Live logs that had to go for others");
+    describe_histogram!(STORE_SECONDS, Unit::Seconds, "How long calls to shared windows took");
+    describe_counter!(STORE_FAILURES, "Failed calls to shared windows");
+    describe_counter!(DEGRADED, "Decisions that shared windows did not make");
+    describe_gauge!(LIMITER_KEYS, "Logs kept in this process, and denials remembered");
+    describe_counter!(LIMITER_EVICTED, "Live ones that had to go for others");
     describe_counter!(FORWARDED, "Requests prepared for an upstream");
     describe_counter!(STRIPPED, "Field names removed from requests");
     describe_counter!(NOMINATED, "Managed names that a client's Connection field nominated");
@@ -350,6 +358,8 @@ impl LimitMeter {
         let source = match source {
             LimitSource::Local => "local",
             LimitSource::Store => "store",
+            LimitSource::DenyCache => "deny_cache",
+            LimitSource::Fallback => "fallback",
             LimitSource::Open => "open",
         };
         self.0.count(policy, [verdict, source, "", ""], || {
@@ -358,6 +368,43 @@ impl LimitMeter {
                 "policy" => policy.to_owned(), "verdict" => verdict, "source" => source
             )
         });
+    }
+}
+
+/// The calls to one shared store of windows.
+#[derive(Debug, Default)]
+pub(crate) struct StoreMeter {
+    seconds: OnceLock<[Histogram; 3]>,
+    failures: Counters,
+    degraded: Counters,
+}
+
+impl StoreMeter {
+    pub(crate) fn took(&self, outcome: StoreOutcome, nanos: u64) {
+        let series = |outcome: &'static str| histogram!(STORE_SECONDS, "outcome" => outcome);
+        let [admitted, denied, failed] = self.seconds.get_or_init(|| {
+            self.breaker(false);
+            ["admitted", "denied", "failed"].map(series)
+        });
+        let histogram = match outcome {
+            StoreOutcome::Admitted => admitted,
+            StoreOutcome::Denied => denied,
+            StoreOutcome::Failed => failed,
+        };
+        histogram.record(Duration::from_nanos(nanos).as_secs_f64());
+    }
+
+    pub(crate) fn failed(&self, reason: &'static str) {
+        let register = || counter!(STORE_FAILURES, "reason" => reason);
+        self.failures.count("", [reason, "", "", ""], register);
+    }
+
+    pub(crate) fn degraded(&self, reason: &'static str) {
+        self.degraded.count("", [reason, "", "", ""], || counter!(DEGRADED, "reason" => reason));
+    }
+
+    pub(crate) fn breaker(&self, is_open: bool) {
+        gauge!(BREAKER, "dependency" => "limiter").set(if is_open { 2.0 } else { 0.0 });
     }
 }
 

@@ -1,6 +1,8 @@
 //! Without a recorder nothing is counted, and nothing is left of the calls.
 
-use crate::metrics::{BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed};
+use crate::metrics::{
+    BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed, StoreOutcome,
+};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Decisions(());
@@ -77,6 +79,23 @@ impl LimitMeter {
         _source: LimitSource,
     ) {
     }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct StoreMeter(());
+
+impl StoreMeter {
+    #[inline]
+    pub(crate) fn took(&self, _outcome: StoreOutcome, _nanos: u64) {}
+
+    #[inline]
+    pub(crate) fn failed(&self, _reason: &'static str) {}
+
+    #[inline]
+    pub(crate) fn degraded(&self, _reason: &'static str) {}
+
+    #[inline]
+    pub(crate) fn breaker(&self, _is_open: bool) {}
 }
 
 #[derive(Debug)]

@@ -33,6 +33,7 @@ pub use ledger::{
     TokenLedger,
 };
 pub use membership::{AccountStatus, Membership, MembershipStore};
+pub(crate) use memory::Stamps;
 pub use memory::{
     BrokenReference, MemoryCaller, MemoryCallers, MemoryStore, MemoryStoreError, MemoryWindows,
     WhenFull, WindowsError, WindowsFull,

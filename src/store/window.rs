@@ -188,6 +188,11 @@ impl<'a> Ask<'a> {
         Ok(Self { cost, now_ms, items })
     }
 
+    /// The same question at another time.
+    pub(crate) fn at(&self, now_ms: u64) -> Self {
+        Self { now_ms, ..*self }
+    }
+
     /// Units to charge in every log; no item's limit is below it.
     #[inline]
     pub fn cost(&self) -> NonZeroU32 {

@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt};
 use tower_bearer::clock::Timestamp;
 use tower_bearer::forward::{Field, ForwardOptions, Mode, Upstream};
 use tower_bearer::id::{AccountId, TokenId, WorkspaceId};
-use tower_bearer::limit::{Limit, Limiter, PeerAddr, Policy};
+use tower_bearer::limit::{Limit, Limiter, Outage, PeerAddr, Policy};
 use tower_bearer::scope::ScopeSet;
 use tower_bearer::stack::{
     AccessModes, AppAuthz, AppPolicy, AppResolver, BearerCheck, BearerStack, CallerMount, Decision,
@@ -221,6 +221,7 @@ impl Eight {
         let shared = Limiter::builder()
             .policy(Policy::per_token(an_hour()))
             .store(Arc::clone(&windows))
+            .on_outage(Outage::Closed)
             .build()
             .unwrap();
         Self {

@@ -13,4 +13,5 @@ mod windows;
 pub use callers::{MemoryCaller, MemoryCallers};
 pub use error::{BrokenReference, MemoryStoreError};
 pub use store::MemoryStore;
+pub(crate) use windows::Stamps;
 pub use windows::{MemoryWindows, WhenFull, WindowsError, WindowsFull};

@@ -106,7 +106,8 @@ impl Shard {
         }
     }
 
-    /// Charges a log without a look, making it if it is not there; one that finds no room stays uncharged.
+    /// Charges a log, room or no room, making it if it is not there; tells the time of the charge, `None` if there is no
+    /// place for another log.
     pub(super) fn stamp(
         &mut self,
         spot: &Spot,
@@ -114,14 +115,19 @@ impl Shard {
         cost: NonZeroU32,
         now: u64,
         (keep, room): (&[Spot], Room),
-    ) {
-        let found = self.find(spot);
-        if found.is_some() {
-            self.charge(spot, found, limit, cost, now);
-            self.sweep(1, now, keep);
-        } else if self.add(spot, now, keep, room) {
-            self.charge(spot, None, limit, cost, now.max(self.freed_at));
+    ) -> Option<u64> {
+        let mut look = self.look(spot, limit, cost, now);
+        if look.found.is_none() {
+            if !self.add(spot, now, keep, room) {
+                return None;
+            }
+            look.now = look.now.max(self.freed_at);
         }
+        self.charge(spot, look.found, limit, cost, look.now);
+        if look.found.is_some() {
+            self.sweep(1, now, keep);
+        }
+        Some(look.now)
     }
 
     /// Takes back units that were charged at `charged_at`, if the log is still there.

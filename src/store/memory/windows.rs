@@ -90,49 +90,52 @@ impl MemoryWindows {
         }
     }
 
-    /// As [`decide`](Self::decide); says at which times it charged, so that the charge can be taken back.
-    pub(crate) fn decide_stamped(
-        &self,
-        ask: &Ask<'_>,
-    ) -> Result<(Answer, Option<Stamped>), WindowsFull> {
-        let mut stamped = Stamped([0; MOST_ITEMS]);
+    /// As [`decide`](Self::decide), and says how what was charged is [taken back](Self::take_back).
+    pub(crate) fn reserve(&self, ask: &Ask<'_>) -> Result<(Answer, Stamps), WindowsFull> {
+        let mut stamps = Stamps([None; MOST_ITEMS]);
         let note = |at: usize, now| {
-            if let Some(to) = stamped.0.get_mut(at) {
-                *to = now;
+            if let Some(to) = stamps.0.get_mut(at) {
+                *to = Some(now);
             }
         };
         let answer = match ask.items() {
             [item] => self.decide_one(ask, item, note),
             items => self.decide_all(ask, items, note),
         }?;
-        Ok((answer, answer.is_admitted().then_some(stamped)))
+        Ok((answer, stamps))
     }
 
-    /// Charges every log of `ask` without a look: an admission that another store made.
+    /// Charges every log of `ask`, room or no room: an admission that another store made. Says how that is taken back.
     ///
     /// Logs are made as by [`decide`](Self::decide). One for which [`WhenFull::Closed`] leaves no room stays uncharged.
-    pub(crate) fn stamp(&self, ask: &Ask<'_>) {
+    pub(crate) fn stamp(&self, ask: &Ask<'_>) -> Stamps {
+        let mut stamps = Stamps([None; MOST_ITEMS]);
         let (spots, numbers) = self.places(ask.items());
         let (spots, numbers) = (&spots[..ask.items().len()], &numbers[..ask.items().len()]);
         let mut held = self.hold(numbers);
         let before = held.tally();
-        for ((spot, number), item) in spots.iter().zip(numbers).zip(ask.items()) {
+        let logs = spots.iter().zip(numbers).zip(ask.items());
+        for (((spot, number), item), stamp) in logs.zip(&mut stamps.0) {
             let room = (spots, self.room(*number));
-            held.shard(*number).stamp(spot, item.limit(), ask.cost(), ask.now_ms(), room);
+            let shard = held.shard(*number);
+            *stamp = shard.stamp(spot, item.limit(), ask.cost(), ask.now_ms(), room);
         }
         let after = held.tally();
         drop(held);
         self.keys.moved(before, after);
+        stamps
     }
 
-    /// Takes back what [`decide_stamped`](Self::decide_stamped) charged for `ask`: our own reservation, which the other
-    /// store refused. A log that is gone meanwhile has nothing to give back.
-    pub(crate) fn take_back(&self, ask: &Ask<'_>, stamped: &Stamped) {
+    /// Takes back what [`reserve`](Self::reserve) or [`stamp`](Self::stamp) charged for `ask`, and no other unit. A log that
+    /// is gone meanwhile has nothing to give back.
+    pub(crate) fn take_back(&self, ask: &Ask<'_>, stamps: &Stamps) {
         let (spots, numbers) = self.places(ask.items());
         let numbers = &numbers[..ask.items().len()];
         let mut held = self.hold(numbers);
-        for ((spot, number), charged_at) in spots.iter().zip(numbers).zip(stamped.0) {
-            held.shard(*number).take_back(spot, ask.cost(), charged_at);
+        for ((spot, number), charged_at) in spots.iter().zip(numbers).zip(stamps.0) {
+            if let Some(charged_at) = charged_at {
+                held.shard(*number).take_back(spot, ask.cost(), charged_at);
+            }
         }
     }
 
@@ -362,9 +365,9 @@ pub enum WindowsError {
 #[non_exhaustive]
 pub struct WindowsFull;
 
-/// The time at which each log of a question was charged: the question's own, unless a log had a later charge.
+/// The time at which each log of a question was charged, if it was: the question's own, unless a log had a later charge.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamped([u64; MOST_ITEMS]);
+pub(crate) struct Stamps([Option<u64>; MOST_ITEMS]);
 
 /// A shard on cache lines of its own.
 #[derive(Default)]
