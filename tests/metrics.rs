@@ -2,6 +2,12 @@
 #![cfg(feature = "metrics")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
 
+#[expect(dead_code, reason = "this file uses its part of it")]
+#[path = "support/limits.rs"]
+mod limits;
+#[expect(dead_code, reason = "this file uses its part of it")]
+#[path = "support/shared_windows.rs"]
+mod shared_windows;
 mod support;
 
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
@@ -245,6 +251,61 @@ async fn an_outage_shows() {
     assert_eq!((status, state()), (200, Some(0.0)), "it answers again");
     let undecided = "decisions_total{step=bearer,outcome=undecided,reason=store_error,kind=-,route=/apps/{app}}";
     assert_eq!(book.count(undecided), 2, "P1221");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_store_of_windows_shows() {
+    use tower_bearer::store::StoreFailure;
+    let book = Book::default();
+    let _guard = metrics::set_default_local_recorder(&book);
+    let desk = limits::Desk::new();
+    let server = shared_windows::Server::new(desk.clock.clone());
+    let caller = desk.auth.authenticate(&desk.token("full", "acc-member")).await.unwrap();
+    let other = desk.auth.authenticate(&desk.token("other", "acc-member")).await.unwrap();
+    let policy = Policy::per_token(limits::limit(2, 60_000));
+    let limiter = Limiter::builder().policy(policy).store(server.clone()).build().unwrap();
+    for _ in 0..5 {
+        let _decided = limiter.check(&caller, 1).await;
+    }
+    server.set(shared_windows::Mood::Fails(StoreFailure::ReadOnly));
+    for _ in 0..6 {
+        let _decided = limiter.check(&other, 1).await;
+    }
+    let decided = |verdict: &str, source: &str| {
+        let policy = if verdict == "undecided" { "-" } else { "token" };
+        book.count(&format!(
+            "limiter_decisions_total{{policy={policy},verdict={verdict},source={source}}}"
+        ))
+    };
+    for (verdict, source, want) in [
+        ("admitted", "store", 2),
+        ("denied", "store", 1),
+        ("denied", "deny_cache", 2),
+        ("admitted", "fallback", 2),
+        ("denied", "fallback", 4),
+    ] {
+        assert_eq!(decided(verdict, source), want, "L941 {verdict} {source}");
+    }
+    for (outcome, want) in [("admitted", 2), ("denied", 1), ("failed", 2)] {
+        let times = book.times(&format!("limiter_store_seconds{{outcome={outcome}}}"));
+        assert_eq!(times, vec![0.0; want], "L942 {outcome}");
+    }
+    // the third was denied by the logs in process, so the store was not asked
+    assert_eq!(book.count("limiter_failures_total{reason=readonly}"), 2, "L943");
+    assert_eq!(book.count("limiter_degraded_total{reason=readonly}"), 2, "L943");
+    assert_eq!(book.gauge("breaker_state{dependency=limiter}"), Some(0.0), "L944");
+    assert_eq!(book.gauge("limiter_keys{map=deny}"), Some(1.0), "L946");
+    let third = desk.auth.authenticate(&desk.token("third", "acc-member")).await.unwrap();
+    for _ in 0..2 {
+        let _decided = limiter.check(&third, 1).await;
+    }
+    assert_eq!(book.gauge("breaker_state{dependency=limiter}"), Some(2.0), "L944");
+    assert_eq!(book.count("limiter_degraded_total{reason=breaker}"), 1, "L943");
+    server.set(shared_windows::Mood::Good);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(book.gauge("breaker_state{dependency=limiter}"), Some(0.0), "L944");
+    drop(limiter);
+    assert_eq!(book.gauge("limiter_keys{map=deny}"), Some(0.0), "L946");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower::{Service, ServiceExt};
 use tower_bearer::Authenticator;
+use tower_bearer::authenticator::AuthenticatorBuilder;
 use tower_bearer::clock::{ManualClock, Timestamp};
 use tower_bearer::id::{AccountId, AppId, TokenId, WorkspaceId};
 use tower_bearer::limit::{Limit, Limiter, Policy};
@@ -53,6 +54,11 @@ impl TokenStore for Tokens {
 
 impl Desk {
     pub(crate) fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    /// With other settings; `clock` is then nobody's if they bring their own.
+    pub(crate) fn with(set: impl FnOnce(AuthenticatorBuilder) -> AuthenticatorBuilder) -> Self {
         let account = TokenKind::new("account")
             .prefix("tba_")
             .subject(SubjectType::Account)
@@ -64,7 +70,7 @@ impl Desk {
         let kinds = TokenKinds::builder().kind(account).kind(external).build().unwrap();
         let (clock, tokens) = (ManualClock::new(), Tokens::default());
         let auth = Authenticator::builder(kinds, tokens.clone()).clock(clock.clone());
-        Self { auth: auth.realm("desk").build().unwrap(), clock, tokens }
+        Self { auth: set(auth.realm("desk")).build().unwrap(), clock, tokens }
     }
 
     /// A live token of an account, told apart by `name`.
