@@ -102,7 +102,8 @@ impl MemoryWindows {
             [item] => self.decide_one(ask, item, note),
             items => self.decide_all(ask, items, note),
         }?;
-        Ok((answer, stamps))
+        // what was noted of a denial was only looked at
+        Ok((answer, if answer.is_admitted() { stamps } else { Stamps([None; MOST_ITEMS]) }))
     }
 
     /// Charges every log of `ask`, room or no room: an admission that another store made. Says how that is taken back.
