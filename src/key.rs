@@ -28,6 +28,24 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
+/// 32 bytes from 64 lower-case hexadecimal digits; `None` for any other text.
+pub(crate) fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let mut bytes = [0; 32];
+    if pairs.len() != bytes.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = (value(*high)? << 4) | value(*low)?;
+    }
+    Some(bytes)
+}
+
 fn add_part(hasher: &mut Sha256, part: &[u8]) {
     // usize is at most 64 bits wide on every target of this crate
     hasher.update((part.len() as u64).to_be_bytes());
@@ -50,6 +68,23 @@ mod tests {
             ("both digits of each byte", &[0x00, 0x0F, 0xF0, 0x9A, 0xFF], "000ff09aff"),
         ] {
             assert_eq!(to_hex(bytes), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn hex_is_read_back_and_nothing_else_is() {
+        let bytes: [u8; 32] = std::array::from_fn(|at| at as u8 * 8 + 1);
+        let text = to_hex(&bytes);
+        for (name, text, want) in [
+            ("what was written", text.clone(), Some(bytes)),
+            ("upper case", text.to_uppercase(), None),
+            ("a digit less", text[1..].to_owned(), None),
+            ("two digits more", format!("{text}00"), None),
+            ("no digit", format!("{}g", &text[1..]), None),
+            ("not ASCII", format!("{}é", &text[2..]), None),
+            ("nothing", String::new(), None),
+        ] {
+            assert_eq!(from_hex(&text), want, "{name}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::id::{AccountId, Email, ExternalId, Issuer, ServiceId};
-use crate::key::{hash_parts, to_hex};
+use crate::key::{from_hex, hash_parts, to_hex};
 
 /// What a subject is; a kind of token yields exactly one of these.
 #[expect(
@@ -152,6 +152,20 @@ impl SubjectKey {
     }
 }
 
+impl SubjectKey {
+    /// Takes back a key as it was written; `None` for a text that is no subject's key.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (subject_type, id) = text.split_once(':')?;
+        let sound = match subject_type {
+            "account" => AccountId::new(id).is_ok(),
+            "service" => ServiceId::new(id).is_ok(),
+            "external" => from_hex(id).is_some(),
+            _ => false,
+        };
+        sound.then(|| Self(Arc::from(text)))
+    }
+}
+
 impl fmt::Display for SubjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -165,6 +179,27 @@ mod tests {
     use std::hash::{BuildHasher, RandomState};
 
     use super::*;
+
+    #[test]
+    fn keys_are_read_back_and_nothing_else_is() {
+        let hex = "145ee6484fcdcf04df64cc7681844e9ffa5c9401d7dabd0c87df31bb674cd95b";
+        let external = format!("external:{hex}");
+        for (name, text, want) in [
+            ("P404 account", "account:acc-1", true),
+            ("P404 an id with a colon", "account:a:b", true),
+            ("P404 service", "service:svc-1", true),
+            ("P404 external", external.as_str(), true),
+            ("P404 no id", "account:", false),
+            ("P404 a blank in it", "account:a b", false),
+            ("P404 short hash", "external:145ee648", false),
+            ("P404 another type", "app:app-1", false),
+            ("P404 no type", "acc-1", false),
+            ("P404 nothing", "", false),
+        ] {
+            let key = SubjectKey::parse(text);
+            assert_eq!(key.as_ref().map(SubjectKey::as_str), want.then_some(text), "{name}");
+        }
+    }
 
     fn account(id: &str) -> Subject {
         Subject::Account { id: AccountId::new(id).unwrap() }

@@ -8,16 +8,21 @@
 //!    thread blocks the runtime's.
 
 mod app;
+mod bus;
 mod caller;
 mod failure;
 mod ledger;
 mod membership;
 mod memory;
+mod notice;
+mod sequence;
+mod shared;
 mod token;
 mod window;
 mod window_key;
 
 pub use app::{AccessMode, AppRecord, AppStore, WorkspaceStatus};
+pub use bus::{Heard, Hears, RevocationBus};
 pub use caller::{CallerSource, EndUserKey, MountRequest, Mounted};
 pub use failure::StoreFailure;
 pub use ledger::{
@@ -29,6 +34,9 @@ pub use memory::{
     BrokenReference, MemoryCaller, MemoryCallers, MemoryStore, MemoryStoreError, MemoryWindows,
     WhenFull, WindowsError, WindowsFull,
 };
+pub use notice::{Notice, NoticeError};
+pub use sequence::Sequence;
+pub use shared::{ContextStore, SharedKey};
 pub use token::{TokenRecord, TokenStore};
 pub(crate) use window::MOST_ITEMS;
 pub use window::{Answer, Ask, AskError, AskItem, Standing, WindowStore};

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::key::to_hex;
+use crate::key::{from_hex, to_hex};
 
 /// SHA-256 of a whole token: the only thing that a token is stored under and looked up by.
 ///
@@ -36,6 +36,11 @@ impl Digest {
     /// All 64 lower-case hex digits, for a store's key. They are secret: never in a log, event, metric or answer.
     pub fn to_hex(&self) -> String {
         to_hex(&self.0)
+    }
+
+    /// Takes back what [`to_hex`](Self::to_hex) wrote; `None` for any other text.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        from_hex(text).map(Self)
     }
 
     /// What may name the token where no token id is known.
