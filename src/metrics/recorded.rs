@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::metrics::{BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed};
+use crate::metrics::{
+    BreakerState, Flush, Lacking, LimitSource, LimitVerdict, LoadEnd, Origin, Refused, Removed,
+    SharedOutcome,
+};
 
 const DECISIONS: &str = "tower_bearer_decisions_total";
 const LOOKUPS: &str = "tower_bearer_cache_lookups_total";
@@ -21,6 +24,9 @@ const IN_FLIGHT: &str = "tower_bearer_loads_in_flight";
 const LOAD_SECONDS: &str = "tower_bearer_load_seconds";
 const BREAKER: &str = "tower_bearer_breaker_state";
 const REVOCATIONS: &str = "tower_bearer_revocations_total";
+const BUS_CONNECTED: &str = "tower_bearer_bus_connected";
+const BUS_LAG: &str = "tower_bearer_bus_lag_seconds";
+const SHARED_CACHE: &str = "tower_bearer_shared_cache_total";
 const SUPPRESSED: &str = "tower_bearer_audit_suppressed_total";
 const LIMITER_DECISIONS: &str = "tower_bearer_limiter_decisions_total";
 const LIMITER_KEYS: &str = "tower_bearer_limiter_keys";
@@ -42,6 +48,9 @@ pub fn describe() {
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads of facts took");
     describe_gauge!(BREAKER, "0 closed, 1 half open, 2 open");
     describe_counter!(REVOCATIONS, "Tokens ended");
+    describe_gauge!(BUS_CONNECTED, "Authenticators that are on their revocation bus");
+    describe_histogram!(BUS_LAG, Unit::Seconds, "From the publishing of a notice to its hearing");
+    describe_counter!(SHARED_CACHE, "Look-ups in the shared cache");
     describe_counter!(SUPPRESSED, "Audit events of refusals that the cap held back");
     describe_counter!(LIMITER_DECISIONS, "Decisions of limiters");
     describe_gauge!(LIMITER_KEYS, "Logs kept in this process");
@@ -136,14 +145,76 @@ pub(crate) fn suppressed(reason: &'static str) {
     counter!(SUPPRESSED, "reason" => reason).increment(1);
 }
 
-/// Tokens were ended by this process.
-pub(crate) fn revoked(tokens: usize) {
-    counter!(REVOCATIONS, "origin" => "local").increment(tokens as u64);
+/// Tokens were ended.
+pub(crate) fn revoked(tokens: usize, origin: Origin) {
+    let origin = match origin {
+        Origin::Local => "local",
+        Origin::Bus => "bus",
+    };
+    counter!(REVOCATIONS, "origin" => origin).increment(tokens as u64);
 }
 
 /// Everything cached was dropped.
-pub(crate) fn flushed() {
-    counter!(FLUSHES, "reason" => "manual").increment(1);
+pub(crate) fn flushed(why: Flush) {
+    let reason = match why {
+        Flush::Manual => "manual",
+        Flush::BusReconnect => "bus_reconnect",
+    };
+    counter!(FLUSHES, "reason" => reason).increment(1);
+}
+
+/// A notice was heard so long after it was published.
+pub(crate) fn bus_lag(lag: Duration) {
+    histogram!(BUS_LAG).record(lag.as_secs_f64());
+}
+
+/// The shared cache was asked.
+pub(crate) fn shared_cache(outcome: SharedOutcome) {
+    let outcome = match outcome {
+        SharedOutcome::Hit => "hit",
+        SharedOutcome::Miss => "miss",
+        SharedOutcome::Buried => "buried",
+        SharedOutcome::Failed => "failed",
+        SharedOutcome::Late => "late",
+        SharedOutcome::Foreign => "foreign",
+    };
+    counter!(SHARED_CACHE, "outcome" => outcome).increment(1);
+}
+
+/// The breaker of the shared cache changed.
+pub(crate) fn shared_cache_breaker(state: BreakerState) {
+    gauge!(BREAKER, "dependency" => "shared_cache").set(breaker_value(state));
+}
+
+/// Authenticators of this process that are on a bus; one less once it is dropped.
+#[derive(Debug)]
+pub(crate) struct OnBus(Gauge);
+
+impl OnBus {
+    /// There is a bus; nobody is on it yet.
+    pub(crate) fn expected() {
+        gauge!(BUS_CONNECTED).increment(0);
+    }
+
+    pub(crate) fn joined() -> Self {
+        let connected = gauge!(BUS_CONNECTED);
+        connected.increment(1);
+        Self(connected)
+    }
+}
+
+impl Drop for OnBus {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+fn breaker_value(state: BreakerState) -> f64 {
+    match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    }
 }
 
 /// What is counted of one cache.
@@ -257,11 +328,7 @@ impl CacheMeter {
 
     /// The breaker changed.
     pub(crate) fn breaker(&self, state: BreakerState) {
-        self.handles().breaker.set(match state {
-            BreakerState::Closed => 0.0,
-            BreakerState::HalfOpen => 1.0,
-            BreakerState::Open => 2.0,
-        });
+        self.handles().breaker.set(breaker_value(state));
     }
 
     fn handles(&self) -> &CacheHandles {
