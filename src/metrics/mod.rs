@@ -57,16 +57,20 @@
 //! 8. Forwarding: what was removed from requests that went on.
 
 #[cfg(feature = "metrics")]
+mod processes;
+#[cfg(feature = "metrics")]
 mod recorded;
 #[cfg(not(feature = "metrics"))]
 mod silent;
 
 #[cfg(feature = "metrics")]
+pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_breaker};
+#[cfg(feature = "metrics")]
 pub use self::recorded::describe;
 #[cfg(feature = "metrics")]
 pub(crate) use self::recorded::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, bus_lag, flushed,
-    refused, revoked, shared_cache, shared_cache_breaker, suppressed,
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
+    revoked, suppressed,
 };
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::silent::{

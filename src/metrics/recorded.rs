@@ -1,4 +1,4 @@
-//! With a recorder: every name and label that there is, in one file.
+//! With a recorder: every name and label that there is, in this file and `processes`.
 //!
 //! 1. What is counted on each request keeps its handle; the rest is looked up when it happens.
 //! 2. No recorder's code runs under a lock of this crate's tables.
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::metrics::{
     BreakerState, Flush, Lacking, LimitSource, LimitVerdict, LoadEnd, Origin, Refused, Removed,
-    SharedOutcome,
+    processes,
 };
 
 const DECISIONS: &str = "tower_bearer_decisions_total";
@@ -22,11 +22,8 @@ const ENTRIES: &str = "tower_bearer_cache_entries";
 const FLUSHES: &str = "tower_bearer_cache_flush_total";
 const IN_FLIGHT: &str = "tower_bearer_loads_in_flight";
 const LOAD_SECONDS: &str = "tower_bearer_load_seconds";
-const BREAKER: &str = "tower_bearer_breaker_state";
+pub(super) const BREAKER: &str = "tower_bearer_breaker_state";
 const REVOCATIONS: &str = "tower_bearer_revocations_total";
-const BUS_CONNECTED: &str = "tower_bearer_bus_connected";
-const BUS_LAG: &str = "tower_bearer_bus_lag_seconds";
-const SHARED_CACHE: &str = "tower_bearer_shared_cache_total";
 const SUPPRESSED: &str = "tower_bearer_audit_suppressed_total";
 const LIMITER_DECISIONS: &str = "tower_bearer_limiter_decisions_total";
 const LIMITER_KEYS: &str = "tower_bearer_limiter_keys";
@@ -48,9 +45,7 @@ pub fn describe() {
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads of facts took");
     describe_gauge!(BREAKER, "0 closed, 1 half open, 2 open");
     describe_counter!(REVOCATIONS, "Tokens ended");
-    describe_gauge!(BUS_CONNECTED, "Authenticators that are on their revocation bus");
-    describe_histogram!(BUS_LAG, Unit::Seconds, "From the publishing of a notice to its hearing");
-    describe_counter!(SHARED_CACHE, "Look-ups in the shared cache");
+    processes::describe();
     describe_counter!(SUPPRESSED, "Audit events of refusals that the cap held back");
     describe_counter!(LIMITER_DECISIONS, "Decisions of limiters");
     describe_gauge!(LIMITER_KEYS, "Logs kept in this process");
@@ -163,53 +158,7 @@ pub(crate) fn flushed(why: Flush) {
     counter!(FLUSHES, "reason" => reason).increment(1);
 }
 
-/// A notice was heard so long after it was published.
-pub(crate) fn bus_lag(lag: Duration) {
-    histogram!(BUS_LAG).record(lag.as_secs_f64());
-}
-
-/// The shared cache was asked.
-pub(crate) fn shared_cache(outcome: SharedOutcome) {
-    let outcome = match outcome {
-        SharedOutcome::Hit => "hit",
-        SharedOutcome::Miss => "miss",
-        SharedOutcome::Buried => "buried",
-        SharedOutcome::Failed => "failed",
-        SharedOutcome::Late => "late",
-        SharedOutcome::Foreign => "foreign",
-    };
-    counter!(SHARED_CACHE, "outcome" => outcome).increment(1);
-}
-
-/// The breaker of the shared cache changed.
-pub(crate) fn shared_cache_breaker(state: BreakerState) {
-    gauge!(BREAKER, "dependency" => "shared_cache").set(breaker_value(state));
-}
-
-/// Authenticators of this process that are on a bus; one less once it is dropped.
-#[derive(Debug)]
-pub(crate) struct OnBus(Gauge);
-
-impl OnBus {
-    /// There is a bus; nobody is on it yet.
-    pub(crate) fn expected() {
-        gauge!(BUS_CONNECTED).increment(0);
-    }
-
-    pub(crate) fn joined() -> Self {
-        let connected = gauge!(BUS_CONNECTED);
-        connected.increment(1);
-        Self(connected)
-    }
-}
-
-impl Drop for OnBus {
-    fn drop(&mut self) {
-        self.0.decrement(1);
-    }
-}
-
-fn breaker_value(state: BreakerState) -> f64 {
+pub(super) fn breaker_value(state: BreakerState) -> f64 {
     match state {
         BreakerState::Closed => 0.0,
         BreakerState::HalfOpen => 1.0,
