@@ -695,11 +695,6 @@ impl Two {
         let RevokeTarget::Digest(digest) = target else { return };
         self.a.auth.forget_token(digest);
     }
-
-    fn tell(&self, notice: &Notice) {
-        let next = self.a.line.number() + 1;
-        self.a.line.send_text(&tower_bearer::store::Sequence::line(next, notice));
-    }
 }
 
 /// Ends a token in the tables alone, as another process would that shares them.

@@ -9,12 +9,12 @@ use tokio::sync::Semaphore;
 use tower_bearer::Authenticator;
 use tower_bearer::audit::{AuditSink, Event};
 use tower_bearer::authenticator::AuthenticatorBuilder;
-use tower_bearer::clock::{Clock, ManualClock, Timestamp};
+use tower_bearer::clock::{ManualClock, Timestamp};
 use tower_bearer::id::{AccountId, TokenId, WorkspaceId};
 use tower_bearer::issuing::{IssuedToken, Issuer, MintRequest};
 use tower_bearer::store::{
-    AccountStatus, LedgerRevocation, MemoryStore, MemoryStoreError, MintOutcome, NewToken,
-    RevokeReason, RevokeTarget, TokenLedger, TokenRecord, TokenStore,
+    AccountStatus, LedgerRevocation, MemoryStore, MemoryStoreError, MintOutcome, NewToken, Notice,
+    RevokeReason, RevokeTarget, Sequence, TokenLedger, TokenRecord, TokenStore,
 };
 use tower_bearer::subject::Subject;
 use tower_bearer::test_util::MemoryBus;
@@ -197,8 +197,9 @@ impl Two {
         Issuer::new(&self.a.auth).unwrap().mint(&request.scopes(["full"])).await.unwrap()
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now().wall()
+    /// Tells a notice that neither of the two authenticators has published.
+    pub(crate) fn tell(&self, notice: &Notice) {
+        self.a.line.send_text(&Sequence::line(self.a.line.number() + 1, notice));
     }
 }
 
