@@ -104,7 +104,7 @@ impl Authenticator {
         let now = self.read_clock();
         let own = self.shared.elsewhere.as_ref().and_then(|to| to.lines().own(notice));
         let round = own.map(|at| Duration::from_nanos(now.monotonic_nanos().saturating_sub(at)));
-        if let Some(lag) = age.or(round.filter(|lag| *lag < LONGEST_LAG)) {
+        if let Some(lag) = age.or_else(|| round.filter(|lag| *lag < LONGEST_LAG)) {
             bus_lag(lag);
         }
         // first the rows, then what is known of them

@@ -214,3 +214,14 @@ pub(crate) async fn settle() {
         tokio::task::yield_now().await;
     }
 }
+
+/// What a call came to, and after how many milliseconds of the runtime's own, paused time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime's paused time is what waits are made of"
+)]
+pub(crate) async fn took<T>(call: impl Future<Output = T>) -> (u128, T) {
+    let before = tokio::time::Instant::now();
+    let answer = call.await;
+    (before.elapsed().as_millis(), answer)
+}
