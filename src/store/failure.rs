@@ -2,7 +2,7 @@
 //!
 //! 1. A closed set of words, for the breaker, the metrics and the log: never a text of the store's own.
 
-/// Why a [`WindowStore`] did not decide. The set is closed: it is a label of metrics.
+/// Why a [`WindowStore`](crate::store::WindowStore) did not decide. The set is closed: it is a label of metrics.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StoreFailure {
