@@ -47,6 +47,8 @@ pub enum EventName {
     TokenRotated,
     /// A token was ended.
     TokenRevoked,
+    /// Other processes may not have been told of a revocation or change in time; it is being repeated.
+    RevocationBusLate,
     /// A caller source made a caller.
     CallerCreated,
     /// A layer ran without one it needs.
@@ -89,6 +91,7 @@ impl EventName {
             Self::TokenMinted => "token.minted",
             Self::TokenRotated => "token.rotated",
             Self::TokenRevoked => "token.revoked",
+            Self::RevocationBusLate => "revocation.bus_late",
             Self::CallerCreated => "caller.created",
             Self::StackMisordered => "stack.misordered",
             Self::AccountChanged => "account.changed",
@@ -104,7 +107,9 @@ impl EventName {
     pub const fn severity(self) -> Severity {
         match self {
             Self::AuthUndecided | Self::LimitDegraded => Severity::Warn,
-            Self::TokenKindMismatch | Self::StackMisordered => Severity::Error,
+            Self::TokenKindMismatch | Self::StackMisordered | Self::RevocationBusLate => {
+                Severity::Error
+            }
             Self::AuthAllowed
             | Self::AuthDenied
             | Self::TokenExpired

@@ -89,6 +89,7 @@
 //! | How are kinds of tokens declared? | [`token`], [`scope`], [`subject`] |
 //! | How are tokens made and ended? | [`issuing`], [`Authenticator`] |
 //! | What must my own store answer? | [`store`] |
+//! | How do several processes tell each other of revocations? | [`store::RevocationBus`], [`store::ContextStore`] |
 //! | How are limits set? | [`limit`] |
 //! | What does a refusal say? | [`rejection`] |
 //! | What does the upstream learn? | [`forward`] |

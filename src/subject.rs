@@ -164,6 +164,21 @@ impl SubjectKey {
         };
         sound.then(|| Self(Arc::from(text)))
     }
+
+    /// The key of an account.
+    pub(crate) fn of_account(id: &AccountId) -> Self {
+        Self(Arc::from(format!("account:{id}")))
+    }
+
+    /// Is this the key of `subject`? Hashes only if both are external.
+    pub(crate) fn is_of(&self, subject: &Subject) -> bool {
+        let of = |word: &str| self.0.strip_prefix(word);
+        match subject {
+            Subject::Account { id } => of("account:") == Some(id.as_str()),
+            Subject::Service { id } => of("service:") == Some(id.as_str()),
+            Subject::External { .. } => self.external_hex().is_some() && *self == subject.key(),
+        }
+    }
 }
 
 impl fmt::Display for SubjectKey {

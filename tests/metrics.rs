@@ -16,6 +16,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+#[cfg(feature = "test-util")]
+use support::scripted::Scripted;
 use support::scripted::{Counting, Mood};
 use support::world::{World, account, app, get, kinds, token};
 use tower::{Layer, ServiceExt};
@@ -329,6 +331,96 @@ async fn tokens_ended_here_are_counted() {
     assert_eq!(book.count("revocations_total{origin=local}"), 1, "P1224 the dead die once");
     auth.revoke_subject(&subject, None).await.unwrap();
     assert_eq!(book.count("revocations_total{origin=local}"), 3, "P1224");
+}
+
+/// What goes between processes: the recorder is this thread's, and so is the runtime.
+#[cfg(feature = "test-util")]
+#[tokio::test(start_paused = true)]
+async fn what_goes_between_processes_is_counted() {
+    use tower_bearer::clock::ManualClock;
+    use tower_bearer::test_util::{MemoryBus, MemoryContexts, Script, ScriptedStore};
+    let book = Book::default();
+    let _guard = metrics::set_default_local_recorder(&book);
+    let (bus, clock, store) = (MemoryBus::new(), ManualClock::new(), Scripted::default());
+    let shared = ScriptedStore::new(MemoryContexts::new(clock.clone()));
+    let process = |line: MemoryBus| {
+        let builder = Authenticator::builder(kinds(), store.clone()).clock(clock.clone());
+        let auth = builder.bus(line).name("api").shared_cache(shared.clone()).build().unwrap();
+        World { store: store.clone(), clock: clock.clone(), auth }
+    };
+    let line = bus.another_line();
+    let (a, b) = (process(bus.clone()), process(line.clone()));
+    assert_eq!(book.gauge("breaker_state{dependency=shared_cache}"), Some(0.0), "P628 closed");
+    bus.joined(2).await;
+    let connected = || book.gauge("bus_connected{}");
+    let flushes = || book.count("cache_flush_total{reason=bus_reconnect}");
+    assert_eq!((connected(), flushes()), (Some(2.0), 0), "XM36 both are on it");
+
+    let outcome = |outcome: &str| book.count(&format!("shared_cache_total{{outcome={outcome}}}"));
+    let text = token("tst_", 1);
+    let digest = a.token(&text, account("acc-1"), "full");
+    assert!(a.auth.authenticate(&text).await.is_ok());
+    assert!(b.auth.authenticate(&text).await.is_ok());
+    assert_eq!((outcome("miss"), outcome("hit")), (1, 1), "P628");
+
+    clock.advance(Duration::from_millis(3));
+    a.auth.forget_token(&digest);
+    bus.told(1).await;
+    assert_eq!(
+        book.count("revocations_total{origin=bus}"),
+        1,
+        "P1224 in the other, not round again"
+    );
+    assert_eq!(book.times("bus_lag_seconds{}"), [0.0], "XM36 the own notice came round");
+    let c = process(bus.another_line());
+    assert!(c.auth.authenticate(&text).await.is_err());
+    assert_eq!(outcome("buried"), 1, "P645");
+    drop(c);
+
+    for (script, want) in [(Script::Fail, "failed"), (Script::Hang, "late"), (Script::Hang, "late")]
+    {
+        shared.follow(script);
+        let before = outcome(want);
+        let text = token("tst_", 10 + before + outcome("failed"));
+        a.token(&text, account("acc-1"), "full");
+        assert!(a.auth.authenticate(&text).await.is_ok(), "P691");
+        assert_eq!(outcome(want), before + 1, "P628 {want}");
+    }
+    assert_eq!(book.gauge("breaker_state{dependency=shared_cache}"), Some(2.0), "P628 open");
+    shared.follow(Script::Answer);
+    shared.store().overwrite(b"[]");
+    clock.advance(Duration::from_secs(1));
+    assert!(b.auth.authenticate(&text).await.is_err(), "P644 buried here");
+    let text = token("tst_", 77);
+    a.token(&text, account("acc-1"), "full");
+    assert!(a.auth.authenticate(&text).await.is_ok());
+    assert_eq!(
+        book.gauge("breaker_state{dependency=shared_cache}"),
+        Some(0.0),
+        "P628 closed again"
+    );
+    shared.store().overwrite(b"[]");
+    assert!(b.auth.authenticate(&text).await.is_ok());
+    assert_eq!(outcome("foreign"), 2, "P691 twice: {:?}", book.series());
+
+    line.cut();
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(connected(), Some(1.0), "XM36 one is cut off");
+    line.mend();
+    bus.joined(2).await;
+    assert_eq!((connected(), flushes()), (Some(2.0), 1), "XM37");
+    bus.send_text("9 nonsense");
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(flushes(), 3, "DK16 in both");
+    drop((a, b));
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(connected(), Some(0.0), "XR34");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt};
 use tower_bearer::Authenticator;
 use tower_bearer::audit::{AuditSink, Event};
-use tower_bearer::authenticator::Revocation;
+use tower_bearer::authenticator::{BusState, Revocation};
 use tower_bearer::clock::{Clock, ManualClock, Timestamp};
 use tower_bearer::id::AccountId;
 use tower_bearer::issuing::{IssueError, IssuedToken, Issuer, IssuerError, MintRequest, TtlBounds};
@@ -40,7 +40,8 @@ async fn minted_then_accepted_then_revoked_then_refused() {
     assert!(!shown.contains(&text[4..]) && shown.contains(issued.id().as_str()), "D21 {shown}");
     let context = world.auth.authenticate(text).await.unwrap();
     let revoked = world.auth.revoke_presented(&context).await.unwrap();
-    assert_eq!(revoked, Revocation::Revoked(issued.id().clone()), "D30");
+    let want = Revocation::Revoked { id: issued.id().clone(), bus: BusState::NoBus };
+    assert_eq!(revoked, want, "D30");
     assert_eq!(world.reason(text).await, DEAD, "D30 P641 refused at once");
     let by_id = RevokeTarget::Id { id: issued.id().clone(), owner: None };
     let again = world.auth.revoke_token(by_id, RevokeReason::Admin).await.unwrap();
@@ -76,12 +77,13 @@ async fn a_subject_ends_its_other_tokens() {
         assert_eq!(world.reason(token.token().expose()).await, None, "D32 warm");
     }
     let died = world.auth.revoke_subject(&world.subject, Some(kept.id())).await.unwrap();
-    assert_eq!(died, 2, "D32 DK6");
+    assert_eq!(died.ended(), 2, "D32 DK6");
     for token in &ended {
         assert_eq!(world.reason(token.token().expose()).await, DEAD, "D32");
     }
     assert_eq!(world.reason(kept.token().expose()).await, None, "D32 except");
-    assert_eq!(world.auth.revoke_subject(&world.subject, None).await.unwrap(), 1, "D32");
+    let died = world.auth.revoke_subject(&world.subject, None).await.unwrap();
+    assert_eq!(died.ended(), 1, "D32");
     assert_eq!(world.reason(kept.token().expose()).await, DEAD, "D32");
     let later = world.mint(&world.request("a")).await;
     assert_eq!(world.reason(later.token().expose()).await, None, "D32 a later one counts");

@@ -7,15 +7,19 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 use crate::audit::{Audit, AuditSink, TracingSink};
+use crate::authenticator::elsewhere::{Elsewhere, Lines};
+use crate::authenticator::erased::{Bus, Tier};
+use crate::authenticator::second_tier::{SecondTier, TierSetup, is_name};
 use crate::authenticator::{Authenticator, Ledger, Setup};
 use crate::cache::{CacheSettings, Question};
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Realm, RouteOf};
 use crate::metrics::Decisions;
 use crate::rejection::{AnswerError, Answers, Settings};
-use crate::store::{TokenLedger, TokenRecord, TokenStore};
+use crate::store::{ContextStore, Hears, RevocationBus, TokenLedger, TokenRecord, TokenStore};
 use crate::token::credential::may_hold_token;
 use crate::token::{Digest, TokenKinds};
 
@@ -34,6 +38,11 @@ pub struct AuthenticatorBuilder {
     facts: CacheSettings,
     allowed_sample: f64,
     denied_per_second: u32,
+    name: Option<String>,
+    bus: Option<Arc<dyn Bus>>,
+    shared_cache: Option<Arc<dyn Tier>>,
+    shared_cache_deadline: Duration,
+    tells: Vec<Box<dyn Hears>>,
 }
 
 /// Why an authenticator could not be built.
@@ -51,6 +60,15 @@ pub enum BuildError {
     /// The credential header has a meaning of its own.
     #[error("credential_header may not be authorization, cookie or proxy-authorization")]
     BadCredentialHeader,
+    /// The name is not 1 to 32 of `a-z`, `0-9` and `-`.
+    #[error("name must be 1 to 32 of a-z, 0-9 and -")]
+    BadName,
+    /// There is a shared cache and no name to tell its entries by.
+    #[error("a shared cache needs the authenticator's name")]
+    NoName,
+    /// There is a bus or a shared cache, and no tokio runtime to use it on.
+    #[error("a bus or a shared cache needs a tokio runtime: build inside one")]
+    NoRuntime,
     /// A setting of the answers cannot be sent as it is.
     #[error("a setting of the answers cannot be sent")]
     Answers(#[from] AnswerError),
@@ -85,12 +103,59 @@ impl AuthenticatorBuilder {
             tokens: token_settings,
             allowed_sample: 0.01,
             denied_per_second: 100,
+            name: None,
+            bus: None,
+            shared_cache: None,
+            shared_cache_deadline: Duration::from_millis(25),
+            tells: Vec::new(),
         }
     }
 
     /// The store that tokens are minted and revoked in. Without one `revoke_token` and an issuer are not to be had.
     pub fn ledger(mut self, ledger: impl TokenLedger) -> Self {
         self.ledger = Some(Arc::new(ledger));
+        self
+    }
+
+    /// Where this process tells of revocations and changes, and hears of those of others. Default: none.
+    ///
+    /// With one a token that was ended here is refused everywhere as soon as the notice has come round; without one when its
+    /// cached facts end. [`build`](Self::build) then needs a tokio runtime: it starts a task there, which ends with the
+    /// authenticator.
+    pub fn bus(mut self, bus: impl RevocationBus) -> Self {
+        self.bus = Some(Arc::new(bus));
+        self
+    }
+
+    /// A store inside this process that is changed by what the bus tells of others. Default: none.
+    ///
+    /// For a [`MemoryStore`](crate::store::MemoryStore) in each of several processes. A store that they share needs none of it.
+    pub fn tells(mut self, store: impl Hears) -> Self {
+        self.tells.push(Box::new(store));
+        self
+    }
+
+    /// A second tier of the token cache, which several processes share. Default: none.
+    ///
+    /// Needs a [`name`](Self::name) and, as a [`bus`](Self::bus) does, a tokio runtime. A token that one process has looked up
+    /// is known to the others, for no longer than it would be to the first. It is never needed for an answer.
+    pub fn shared_cache(mut self, cache: impl ContextStore) -> Self {
+        self.shared_cache = Some(Arc::new(cache));
+        self
+    }
+
+    /// How long the shared cache may take for each call, 5 to 250 ms. Default 25 ms; then the source is asked.
+    pub fn shared_cache_deadline(mut self, deadline: Duration) -> Self {
+        self.shared_cache_deadline = deadline;
+        self
+    }
+
+    /// What tells this authenticator's entries in a shared cache from others': 1 to 32 of `a-z`, `0-9` and `-`. Default: none.
+    ///
+    /// Give one name to all that ask the same store by the same rules, and to nobody else. Kinds of tokens are told apart by
+    /// themselves: after one of them was declared anew, older entries are not found any more.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -262,14 +327,38 @@ impl AuthenticatorBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] names the first setting that is out of range.
+    /// [`BuildError`] names the first setting that is out of range, or what is missing for a bus or a shared cache.
     pub fn build(self) -> Result<Authenticator, BuildError> {
         self.check_ranges()?;
         if self.credential_header.as_ref().is_some_and(|name| !may_hold_token(name)) {
             return Err(BuildError::BadCredentialHeader);
         }
+        match &self.name {
+            Some(name) if !is_name(name) => return Err(BuildError::BadName),
+            None if self.shared_cache.is_some() => return Err(BuildError::NoName),
+            Some(_) | None => {}
+        }
         let answers = Arc::new(Answers::new(self.answers)?);
         let audit = Audit::new(self.sink, self.allowed_sample, self.denied_per_second);
+        let elsewhere = match (self.bus, self.shared_cache) {
+            (None, None) => None,
+            (bus, tier) => {
+                let runtime = Handle::try_current().map_err(|_off| BuildError::NoRuntime)?;
+                let tier = tier.map(|tier| {
+                    let setup = TierSetup {
+                        tier,
+                        name: self.name.unwrap_or_default(),
+                        deadline: self.shared_cache_deadline,
+                        ttl: self.tokens.ttl,
+                        load_deadline: self.tokens.deadline,
+                        tombstone_life: self.tokens.tombstone_life,
+                    };
+                    Arc::new(SecondTier::new(setup, &self.kinds))
+                });
+                let lines = Lines::new(bus, tier, audit.clone(), Arc::clone(&self.clock));
+                Some(Elsewhere::new(lines, runtime))
+            }
+        };
         Ok(Authenticator::set_up(Setup {
             kinds: self.kinds,
             find: self.find,
@@ -286,6 +375,8 @@ impl AuthenticatorBuilder {
             clock: self.clock,
             tokens: self.tokens,
             facts: self.facts,
+            elsewhere,
+            tells: self.tells,
         }))
     }
 
@@ -310,6 +401,12 @@ impl AuthenticatorBuilder {
         within("negative_capacity", &tokens.negative_capacity, entries.clone(), "1 to 10,000,000")?;
         within("fact_capacity", &facts.capacity, entries, "1 to 10,000,000")?;
         within("load_deadline", &tokens.deadline, ms(10)..=5 * second, "10 ms to 5 s")?;
+        within(
+            "shared_cache_deadline",
+            &self.shared_cache_deadline,
+            ms(5)..=ms(250),
+            "5 to 250 ms",
+        )?;
         within("max_loads", &tokens.max_loads, 1..=1_024, "1 to 1,024")?;
         within("max_waiting_keys", &tokens.max_waiting, 0..=65_536, "0 to 65,536")?;
         within(

@@ -8,12 +8,19 @@
 
 mod builder;
 mod changes;
+mod elsewhere;
+mod erased;
+mod hearing;
 mod judge;
+mod ledger;
 mod revoke;
+mod second_tier;
+mod shared_value;
 
 pub use self::builder::{AuthenticatorBuilder, BuildError};
-pub(crate) use self::revoke::{Ledger, detached, within_deadline};
-pub use self::revoke::{Revocation, RevokeError};
+pub use self::elsewhere::BusState;
+pub(crate) use self::ledger::{Ledger, detached, within_deadline};
+pub use self::revoke::{Revocation, RevokeError, SubjectRevocation, WorkspaceCut};
 
 use http::header::HeaderName;
 use std::fmt;
@@ -23,14 +30,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Semaphore;
 
 use crate::audit::{Audit, Event, EventName};
+use crate::authenticator::elsewhere::Elsewhere;
+use crate::authenticator::second_tier::{SecondTier, Told};
 use crate::cache::{CacheSettings, Change, Facts, Forgets, Known, Question, Trouble};
 use crate::clock::{Clock, Moment};
 use crate::context::{AuthContext, Realm, TokenFacts};
 use crate::evidence::Evidence;
-use crate::id::{AccountId, AppId, WorkspaceId};
-use crate::metrics::flushed;
 use crate::rejection::{Reason, Rejection};
-use crate::store::{TokenRecord, TokenStore};
+use crate::store::{Hears, TokenRecord, TokenStore};
 use crate::subject::Subject;
 use crate::token::credential::check_token_text;
 use crate::token::{Digest, Kind, TokenKinds};
@@ -68,6 +75,8 @@ pub(crate) struct Setup {
     realm: Arc<Realm>,
     tokens: CacheSettings,
     facts: CacheSettings,
+    elsewhere: Option<Elsewhere>,
+    tells: Vec<Box<dyn Hears>>,
 }
 
 struct Shared {
@@ -81,6 +90,8 @@ struct Shared {
     fact_settings: CacheSettings,
     listeners: Mutex<Vec<Weak<dyn Forgets>>>,
     expiring: Arc<Semaphore>,
+    elsewhere: Option<Elsewhere>,
+    tells: Vec<Box<dyn Hears>>,
 }
 
 /// What is known of a token without waiting.
@@ -102,8 +113,18 @@ impl Authenticator {
     }
 
     fn set_up(setup: Setup) -> Self {
-        let concerns = |change: &Change, _: &Digest, _: Option<&Arc<TokenFacts>>| {
-            matches!(change, Change::All)
+        let concerns = |change: &Change, _: &Digest, facts: Option<&Arc<TokenFacts>>| match change {
+            Change::All => true,
+            Change::Subject(key) => facts.is_some_and(|facts| facts.subject_key == *key),
+            Change::Account(account) => facts.is_some_and(
+                |facts| matches!(&facts.subject, Subject::Account { id } if id == account),
+            ),
+            // said of members and apps, never of a token's own row
+            Change::App(_)
+            | Change::Member(..)
+            | Change::Permit(..)
+            | Change::Workspace(_)
+            | Change::Caller(_) => false,
         };
         let tokens = Facts::new(setup.tokens, Arc::clone(&setup.clock), concerns);
         let listeners = Mutex::new(vec![tokens.as_forgetful()]);
@@ -118,8 +139,16 @@ impl Authenticator {
             fact_settings: setup.facts,
             listeners,
             expiring: Arc::new(Semaphore::new(EXPIRING)),
+            elsewhere: setup.elsewhere,
+            tells: setup.tells,
         };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        if let Some(elsewhere) = &shared.elsewhere
+            && let Some(bus) = &elsewhere.lines().bus
+        {
+            elsewhere.run(hearing::listen(Arc::clone(bus), Arc::downgrade(&shared)));
+        }
+        Self { shared }
     }
 
     /// Who presents this token? The same answer as the layers give, for code that has no request.
@@ -154,48 +183,6 @@ impl Authenticator {
         let facts = context.known_caller().map_err(|rejection| self.answered(rejection))?;
         let sight = self.look_up(facts.digest, &facts.kind, now);
         self.identify(sight, now).await.map_err(|rejection| self.answered(rejection))
-    }
-
-    /// Forgets an app: the next request asks its store.
-    pub fn forget_app(&self, app: &AppId) {
-        self.tell(&Change::App(app.clone()));
-    }
-
-    /// Forgets whether an account is a member of a workspace.
-    pub fn forget_member(&self, workspace: &WorkspaceId, account: &AccountId) {
-        self.tell(&Change::Member(workspace.clone(), account.clone()));
-    }
-
-    /// Forgets whether an account was picked for an app.
-    pub fn forget_permit(&self, app: &AppId, account: &AccountId) {
-        self.tell(&Change::Permit(app.clone(), account.clone()));
-    }
-
-    /// Forgets the mounted callers of a subject.
-    pub fn forget_caller(&self, subject: &Subject) {
-        self.tell(&Change::Caller(subject.clone()));
-    }
-
-    /// Forgets every fact that names an account.
-    pub fn forget_account(&self, account: &AccountId) {
-        self.tell(&Change::Account(account.clone()));
-    }
-
-    /// Forgets every fact that names a workspace.
-    pub fn forget_workspace(&self, workspace: &WorkspaceId) {
-        self.tell(&Change::Workspace(workspace.clone()));
-    }
-
-    /// Forgets everything. Revoked tokens stay refused.
-    pub fn forget_all(&self) {
-        flushed();
-        self.tell(&Change::All);
-    }
-
-    /// Refuses the token of this digest from now on: for a revocation that was made elsewhere.
-    pub fn forget_token(&self, digest: &Digest) {
-        let now = self.shared.clock.now();
-        self.shared.tokens.bury(digest, Reason::Revoked, now);
     }
 
     /// The kinds of tokens that are accepted.
@@ -310,10 +297,29 @@ impl Authenticator {
         digest: Digest,
         kind: &Kind,
     ) -> Result<Result<Arc<TokenFacts>, Reason>, Trouble> {
-        let record = self.shared.find.ask(digest).await?;
+        let asked = self.shared.clock.now();
+        let tier = self.second_tier();
+        let told = match tier {
+            Some(tier) => tier.find(digest, kind, asked).await,
+            None => Told::Silent,
+        };
+        let (record, ends, keeps) = match told {
+            Told::Buried => return Ok(Err(Reason::Revoked)),
+            Told::Record(record, ends) => (Some(*record), Some(ends), None),
+            Told::Nothing => (self.shared.find.ask(digest).await?, None, tier),
+            Told::Silent => (self.shared.find.ask(digest).await?, None, None),
+        };
         let now = self.shared.clock.now();
         let id = record.as_ref().map(|record| record.id.clone());
-        let verdict = judge::judge(record, kind, &digest, now).map(Arc::new);
+        let kept = keeps.and_then(|tier| Some((tier, record.clone()?)));
+        let mut verdict = judge::judge(record, kind, &digest, now);
+        if let (Ok(facts), Some(ends)) = (&mut verdict, ends) {
+            facts.end_at(ends, now);
+        }
+        let verdict = verdict.map(Arc::new);
+        if let (Some((tier, record)), Ok(_)) = (kept, &verdict) {
+            tier.keep(digest, &record, now).await;
+        }
         match (&verdict, id) {
             (Err(Reason::Expired), Some(id)) => self.expire_later(&id, digest, now),
             (Err(reason @ Reason::KindMismatch), Some(id)) => self.audit().record(&Event {
@@ -345,7 +351,16 @@ impl Authenticator {
         rejection
     }
 
+    /// Forgets what a change concerns, in this process alone.
     fn tell(&self, change: &Change) {
+        if let Some(tier) = self.second_tier() {
+            // before the caches: a load that starts after them reads nothing older
+            tier.distrust(change, self.shared.clock.now());
+        }
+        self.drop_from_caches(change);
+    }
+
+    fn drop_from_caches(&self, change: &Change) {
         let listeners =
             self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for listener in listeners.iter().filter_map(Weak::upgrade) {
@@ -353,6 +368,10 @@ impl Authenticator {
         }
         // last: whoever reads the new epoch finds the caches as the change left them
         self.shared.realm.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    fn second_tier(&self) -> Option<&SecondTier> {
+        self.shared.elsewhere.as_ref()?.lines().tier.as_deref()
     }
 }
 

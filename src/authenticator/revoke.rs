@@ -1,26 +1,23 @@
 //! How a token ends: by hand, with its subject, or by time.
 //!
-//! 1. First the store commits, then this process forgets; only then the caller hears that it is done.
-//! 2. Both run in a task of their own: a caller who hangs up stops neither.
-//! 3. A commit of which nobody knows whether it was made is reported as undecidable, and the token is refused meanwhile.
+//! 1. First the store commits, then this process forgets, then the shared cache and the bus are told, in 25 ms; only then the
+//!    caller hears that it is done. Who could not be told in time is told later, and the caller hears that, too.
+//! 2. All run in a task of their own: a caller who hangs up stops none.
+//! 3. A commit of which nobody knows whether it was made is reported as undecidable; what is known of it is told all the same,
+//!    and the token is refused meanwhile.
 
-use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::audit::{Event, EventName};
-use crate::authenticator::Authenticator;
-use crate::cache::Source;
-use crate::clock::{Moment, Timestamp};
+use crate::authenticator::ledger::{detached, within_deadline};
+use crate::authenticator::{Authenticator, BusState};
+use crate::cache::{Change, Source};
+use crate::clock::Moment;
 use crate::context::AuthContext;
 use crate::id::{TokenId, WorkspaceId};
-use crate::metrics::revoked;
-use crate::store::{
-    LedgerRevocation, MintOutcome, NewToken, RevokeReason, RevokeTarget, TokenLedger,
-};
+use crate::metrics::{Origin, revoked};
+use crate::store::{LedgerRevocation, Notice, RevokeReason, RevokeTarget};
 use crate::subject::Subject;
 use crate::token::Digest;
 
@@ -29,11 +26,54 @@ use crate::token::Digest;
 #[non_exhaustive]
 pub enum Revocation {
     /// Ended by this call: refused from now on.
-    Revoked(TokenId),
+    Revoked {
+        /// The token's public name.
+        id: TokenId,
+        /// Whether the other processes know.
+        bus: BusState,
+    },
     /// Was dead before.
     AlreadyDead,
     /// No such token, or not the given owner's.
     NotFound,
+}
+
+/// What became of the tokens of a subject.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SubjectRevocation {
+    ended: usize,
+    bus: BusState,
+}
+
+impl SubjectRevocation {
+    /// How many tokens this call ended.
+    pub fn ended(self) -> usize {
+        self.ended
+    }
+
+    /// Whether the other processes know.
+    pub fn bus(self) -> BusState {
+        self.bus
+    }
+}
+
+/// What became of the tokens of a workspace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WorkspaceCut {
+    floor: u64,
+    bus: BusState,
+}
+
+impl WorkspaceCut {
+    /// The lowest serial that counts in the workspace from now on.
+    pub fn floor(self) -> u64 {
+        self.floor
+    }
+
+    /// Whether the other processes know.
+    pub fn bus(self) -> BusState {
+        self.bus
+    }
 }
 
 /// Why a token could not be ended.
@@ -52,98 +92,6 @@ pub enum RevokeError {
     #[error("the store did not say whether the token was ended")]
     Undecidable(#[source] Option<Source>),
 }
-
-/// A [`TokenLedger`] with its types erased.
-pub(crate) trait Ledger: Send + Sync + 'static {
-    fn mint<'a>(
-        &'a self,
-        new: &'a NewToken,
-        digest: &'a Digest,
-        cap: u32,
-        now: Timestamp,
-    ) -> Erased<'a, MintOutcome>;
-    fn revoke<'a>(
-        &'a self,
-        target: &'a RevokeTarget,
-        reason: RevokeReason,
-        now: Timestamp,
-    ) -> Erased<'a, LedgerRevocation>;
-    fn revoke_subject<'a>(
-        &'a self,
-        subject: &'a Subject,
-        except: Option<&'a TokenId>,
-        now: Timestamp,
-    ) -> Erased<'a, Vec<Digest>>;
-    fn cut_workspace<'a>(
-        &'a self,
-        workspace: &'a WorkspaceId,
-        now: Timestamp,
-    ) -> Erased<'a, Option<u64>>;
-    fn expire<'a>(
-        &'a self,
-        id: &'a TokenId,
-        digest: &'a Digest,
-        now: Timestamp,
-    ) -> Erased<'a, bool>;
-}
-
-type Erased<'a, T> = Pin<Box<dyn Future<Output = Result<T, Source>> + Send + 'a>>;
-
-impl<L: TokenLedger> Ledger for L {
-    fn mint<'a>(
-        &'a self,
-        new: &'a NewToken,
-        digest: &'a Digest,
-        cap: u32,
-        now: Timestamp,
-    ) -> Erased<'a, MintOutcome> {
-        erased(TokenLedger::mint(self, new, digest, cap, now))
-    }
-
-    fn revoke<'a>(
-        &'a self,
-        target: &'a RevokeTarget,
-        reason: RevokeReason,
-        now: Timestamp,
-    ) -> Erased<'a, LedgerRevocation> {
-        erased(TokenLedger::revoke(self, target, reason, now))
-    }
-
-    fn revoke_subject<'a>(
-        &'a self,
-        subject: &'a Subject,
-        except: Option<&'a TokenId>,
-        now: Timestamp,
-    ) -> Erased<'a, Vec<Digest>> {
-        erased(TokenLedger::revoke_subject(self, subject, except, now))
-    }
-
-    fn cut_workspace<'a>(
-        &'a self,
-        workspace: &'a WorkspaceId,
-        now: Timestamp,
-    ) -> Erased<'a, Option<u64>> {
-        erased(TokenLedger::cut_workspace(self, workspace, now))
-    }
-
-    fn expire<'a>(
-        &'a self,
-        id: &'a TokenId,
-        digest: &'a Digest,
-        now: Timestamp,
-    ) -> Erased<'a, bool> {
-        erased(TokenLedger::expire(self, id, digest, now))
-    }
-}
-
-fn erased<'a, T, E: Error + Send + Sync + 'static>(
-    call: impl Future<Output = Result<T, E>> + Send + 'a,
-) -> Erased<'a, T> {
-    Box::pin(async move { call.await.map_err(|error| Arc::new(error) as Source) })
-}
-
-/// How long a writing call may take.
-const DEADLINE: Duration = Duration::from_secs(2);
 
 impl Authenticator {
     /// Ends a token. Once this has returned, a request that arrives afterwards in this process is refused.
@@ -168,21 +116,21 @@ impl Authenticator {
             let now = this.read_clock();
             let commit = within_deadline(ledger.revoke(&target, reason, now.wall())).await;
             if let (Err(_), RevokeTarget::Digest(digest)) = (&commit, &target) {
-                this.forget_token(digest);
+                this.bury(&[*digest], None).await;
             }
             Ok(match commit? {
                 LedgerRevocation::Revoked { id, digest } => {
-                    this.forget_token(&digest);
                     if let RevokeTarget::Digest(asked) = target
                         && asked != digest
                     {
                         // it ended another token: nobody knows what became of this one
-                        this.forget_token(&asked);
+                        this.bury(&[digest, asked], None).await;
                         return Err(RevokeError::Undecidable(None));
                     }
-                    revoked(1);
+                    let bus = this.bury(&[digest], None).await;
+                    revoked(1, Origin::Local);
                     this.tell_revoked(&id, reason.as_str(), now);
-                    Revocation::Revoked(id)
+                    Revocation::Revoked { id, bus }
                 }
                 LedgerRevocation::AlreadyDead => Revocation::AlreadyDead,
                 LedgerRevocation::NotFound => Revocation::NotFound,
@@ -209,7 +157,7 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// As [`revoke_token`](Self::revoke_token). After an undecidable commit this process drops every cached token.
+    /// As [`revoke_token`](Self::revoke_token). After an undecidable commit every process looks the subject's tokens up anew.
     ///
     /// # Cancel safety
     ///
@@ -218,33 +166,29 @@ impl Authenticator {
         &self,
         subject: &Subject,
         except: Option<&TokenId>,
-    ) -> Result<usize, RevokeError> {
+    ) -> Result<SubjectRevocation, RevokeError> {
         let (this, subject, except) = (self.clone(), subject.clone(), except.cloned());
         let ledger = Arc::clone(self.ledger().ok_or(RevokeError::NoLedger)?);
         detached(async move {
             let now = this.read_clock();
             let commit =
                 within_deadline(ledger.revoke_subject(&subject, except.as_ref(), now.wall())).await;
-            if commit.is_err() {
-                this.forget_all();
-            }
+            // which tokens died is not known then; that they were this subject's is
+            let bus = this.bury(commit.as_deref().unwrap_or_default(), Some(&subject)).await;
             let digests = commit?;
-            for digest in &digests {
-                this.forget_token(digest);
-            }
-            revoked(digests.len());
+            revoked(digests.len(), Origin::Local);
             let key = subject.key();
             this.audit().record(&Event {
                 reason: Some("subject"),
                 subject: Some(key.as_str()),
                 ..Event::new(EventName::TokenRevoked, now.wall())
             });
-            Ok(digests.len())
+            Ok(SubjectRevocation { ended: digests.len(), bus })
         })
         .await
     }
 
-    /// Puts every token minted so far out of use in one workspace; gives back the new floor, `None` for an unknown one.
+    /// Puts every token minted so far out of use in one workspace; `None` for an unknown one.
     ///
     /// # Errors
     ///
@@ -253,16 +197,46 @@ impl Authenticator {
     /// # Cancel safety
     ///
     /// As [`revoke_token`](Self::revoke_token).
-    pub async fn cut_workspace(&self, workspace: &WorkspaceId) -> Result<Option<u64>, RevokeError> {
+    pub async fn cut_workspace(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> Result<Option<WorkspaceCut>, RevokeError> {
         let (this, workspace) = (self.clone(), workspace.clone());
         let ledger = Arc::clone(self.ledger().ok_or(RevokeError::NoLedger)?);
         detached(async move {
             let now = this.read_clock();
             let commit = within_deadline(ledger.cut_workspace(&workspace, now.wall())).await;
-            this.forget_workspace(&workspace);
-            commit
+            this.forget_workspace_here(&workspace);
+            let floor = match &commit {
+                Ok(Some(floor)) => *floor,
+                Ok(None) => return Ok(None),
+                Err(_) => 0,
+            };
+            let bus = this.tell_elsewhere(vec![Notice::Workspace { id: workspace, floor }]).await;
+            commit.map(|floor| floor.map(|floor| WorkspaceCut { floor, bus }))
         })
         .await
+    }
+
+    /// Refuses these tokens from now on, here and elsewhere; with a subject its others are looked up anew.
+    ///
+    /// Steps 2 and 3 of a revocation: run it in a task of its own.
+    pub(crate) async fn bury(&self, digests: &[Digest], of: Option<&Subject>) -> BusState {
+        digests.iter().for_each(|digest| self.bury_here(digest));
+        let mut notices: Vec<Notice> = digests.iter().copied().map(Notice::Token).collect();
+        if let Some(subject) = of {
+            let key = subject.key();
+            self.tell(&Change::Subject(key.clone()));
+            notices.push(Notice::Subject(key));
+        }
+        self.tell_elsewhere(notices).await
+    }
+
+    async fn tell_elsewhere(&self, notices: Vec<Notice>) -> BusState {
+        match &self.shared.elsewhere {
+            Some(elsewhere) => elsewhere.tell(notices).await,
+            None => BusState::NoBus,
+        }
     }
 
     /// Ends an expired row in the background; the caller was refused already and hears nothing of it.
@@ -297,20 +271,5 @@ impl fmt::Debug for RevokeError {
             Self::Anonymous => "Anonymous",
             Self::Undecidable(_) => "Undecidable(..)",
         })
-    }
-}
-
-/// Runs work that nobody who waits for it can end.
-pub(crate) async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, RevokeError>> + Send + 'static,
-) -> Result<T, RevokeError> {
-    let panicked = |_| Err(RevokeError::Undecidable(None));
-    tokio::spawn(work).await.unwrap_or_else(panicked)
-}
-
-pub(crate) async fn within_deadline<T>(call: Erased<'_, T>) -> Result<T, RevokeError> {
-    match tokio::time::timeout(DEADLINE, call).await {
-        Ok(answer) => answer.map_err(|source| RevokeError::Undecidable(Some(source))),
-        Err(_over) => Err(RevokeError::Undecidable(None)),
     }
 }

@@ -33,7 +33,7 @@ use crate::clock::{Clock, Moment};
 use crate::id::{AccountId, AppId, WorkspaceId};
 use crate::metrics::{BreakerState, CacheMeter, Lacking, LoadEnd, LoadMeter};
 use crate::rejection::Reason;
-use crate::subject::Subject;
+use crate::subject::{Subject, SubjectKey};
 
 /// How long facts live and how they are loaded.
 #[derive(Clone, Debug)]
@@ -71,6 +71,8 @@ pub(crate) enum Change {
     Account(AccountId),
     Workspace(WorkspaceId),
     Caller(Subject),
+    /// Whatever a token of this subject, or a caller made of it, brought along.
+    Subject(SubjectKey),
     All,
 }
 

@@ -160,6 +160,10 @@ impl Issuer {
             let commit = this.ledger.mint(&new, &digest, CAP, issued_at);
             let outcome = within_deadline(commit).await?;
             if let MintOutcome::Minted(minted) = &outcome {
+                if let Some(replaced) = minted.replaced {
+                    // late or not: the mint stands, and the audit hears of the bus
+                    let _bus = this.auth.bury(&[replaced], None).await;
+                }
                 this.tell(&new, &digest, minted, now);
             }
             Ok(outcome)
@@ -176,9 +180,6 @@ impl Issuer {
 
     /// After the commit, before the answer: the old token is refused, the new one is not.
     fn tell(&self, new: &NewToken, digest: &Digest, minted: &Minted, now: Moment) {
-        if let Some(replaced) = &minted.replaced {
-            self.auth.forget_token(replaced);
-        }
         self.auth.welcome(digest);
         let name = match minted.replaced {
             Some(_) => EventName::TokenRotated,

@@ -8,11 +8,14 @@
 //! | `tower_bearer_decisions_total` | counter | `step`, `outcome` (`pass`, `refuse`, `undecided`), `reason`, `kind`, `route` |
 //! | `tower_bearer_cache_lookups_total` | counter | `cache`, `result` (`hit`, `miss`, `stale`) |
 //! | `tower_bearer_cache_entries` | gauge | `cache` |
-//! | `tower_bearer_cache_flush_total` | counter | `reason` (`manual`) |
+//! | `tower_bearer_cache_flush_total` | counter | `reason` (`manual`, `bus_reconnect`) |
 //! | `tower_bearer_loads_in_flight` | gauge | `cache` |
 //! | `tower_bearer_load_seconds` | histogram | `cache`, `result` (`ok`, `none`, `error`, `deadline`, `overload`) |
 //! | `tower_bearer_breaker_state` | gauge: 0 closed, 1 half open, 2 open | `dependency` |
-//! | `tower_bearer_revocations_total` | counter | `origin` (`local`) |
+//! | `tower_bearer_revocations_total` | counter | `origin` (`local`, `bus`) |
+//! | `tower_bearer_bus_connected` | gauge | – |
+//! | `tower_bearer_bus_lag_seconds` | histogram | – |
+//! | `tower_bearer_shared_cache_total` | counter | `outcome` (`hit`, `miss`, `buried`, `failed`, `late`, `foreign`) |
 //! | `tower_bearer_audit_suppressed_total` | counter | `reason` |
 //! | `tower_bearer_limiter_decisions_total` | counter | `policy`, `verdict` (`admitted`, `denied`, `never`, `free`, `would_deny`, `undecided`), `source` (`local`, `store`, `deny_cache`, `fallback`, `open`) |
 //! | `tower_bearer_limiter_store_seconds` | histogram | `outcome` (`admitted`, `denied`, `failed`) |
@@ -30,7 +33,7 @@
 //!    or a name that was configured: `kind`, `policy`, `upstream`, and `route`.
 //! 2. `step` is a [`StepName`](crate::rejection::StepName), `reason` a [`Reason`](crate::rejection::Reason); `cache` is
 //!    `context`, `negative`, `app`, `member`, `permit` or `caller`, `dependency` the cache's store (`token`, `app`, `member`,
-//!    `permit` or `caller`) or `limiter`. `reason` of a limiter's store is a
+//!    `permit` or `caller`), `shared_cache` or `limiter`. `reason` of a limiter's store is a
 //!    [`StoreFailure`](crate::store::StoreFailure). `-` is what is not known.
 //! 3. So the number of series is a product known at build. Decisions are the most: (steps × reasons + 1) × (kinds + 1) ×
 //!    routes, of which most never happen. [`route`](crate::authenticator::AuthenticatorBuilder::route) gives constants; a
@@ -51,13 +54,22 @@
 //! 5. Limits: `policy` is the one with the least left, or the first violated; `store` is a shared store, `deny_cache` a
 //!    denial of its that was remembered, `fallback` the logs in process, `open` let by what could not be decided. Failures are
 //!    failed calls, `degraded` counts decisions that the shared store did not make. Decisions of a [`FailureLimit`](crate::stack::FailureLimit) are refusals of step `limit`.
-//! 6. Forwarding: what was removed from requests that went on.
+//! 6. The bus: `connected` is a sum over the authenticators of this process. The lag is what the adapter says, else that of this
+//!    process's own notices, as they come round. A gap and each joining but the first are `bus_reconnect` flushes. `origin` `bus`
+//!    counts what others told of, in this process; each of several processes counts it.
+//! 7. The shared cache: `late` passed its deadline, `foreign` could not be used (another version, no object, another kind); what
+//!    the breaker turned away is `failed`. All but `hit` and `buried` sent the load on to its source.
+//! 8. Forwarding: what was removed from requests that went on.
 
+#[cfg(feature = "metrics")]
+mod processes;
 #[cfg(feature = "metrics")]
 mod recorded;
 #[cfg(not(feature = "metrics"))]
 mod silent;
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_breaker};
 #[cfg(feature = "metrics")]
 pub use self::recorded::describe;
 #[cfg(feature = "metrics")]
@@ -67,8 +79,8 @@ pub(crate) use self::recorded::{
 };
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::silent::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, StoreMeter, flushed,
-    refused, revoked, suppressed,
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,
+    bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
 };
 
 /// A refusal, in the words of its labels.
@@ -94,6 +106,31 @@ pub(crate) enum LoadEnd {
     None,
     Failed,
     Late,
+}
+
+/// Where a token was ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    Local,
+    Bus,
+}
+
+/// Why everything cached was dropped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Flush {
+    Manual,
+    BusReconnect,
+}
+
+/// What the shared cache said.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SharedOutcome {
+    Hit,
+    Miss,
+    Buried,
+    Failed,
+    Late,
+    Foreign,
 }
 
 /// Whether a dependency is asked.

@@ -1,4 +1,4 @@
-//! With a recorder: every name and label that there is, in one file.
+//! With a recorder: every name and label that there is, in this file and `processes`.
 //!
 //! 1. What is counted on each request keeps its handle; the rest is looked up when it happens.
 //! 2. No recorder's code runs under a lock of this crate's tables.
@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::metrics::{
-    BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed, StoreOutcome,
+    BreakerState, Flush, Lacking, LimitSource, LimitVerdict, LoadEnd, Origin, Refused, Removed,
+    StoreOutcome, processes,
 };
 
 const DECISIONS: &str = "tower_bearer_decisions_total";
@@ -21,7 +22,7 @@ const ENTRIES: &str = "tower_bearer_cache_entries";
 const FLUSHES: &str = "tower_bearer_cache_flush_total";
 const IN_FLIGHT: &str = "tower_bearer_loads_in_flight";
 const LOAD_SECONDS: &str = "tower_bearer_load_seconds";
-const BREAKER: &str = "tower_bearer_breaker_state";
+pub(super) const BREAKER: &str = "tower_bearer_breaker_state";
 const REVOCATIONS: &str = "tower_bearer_revocations_total";
 const SUPPRESSED: &str = "tower_bearer_audit_suppressed_total";
 const LIMITER_DECISIONS: &str = "tower_bearer_limiter_decisions_total";
@@ -47,6 +48,7 @@ pub fn describe() {
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads of facts took");
     describe_gauge!(BREAKER, "0 closed, 1 half open, 2 open");
     describe_counter!(REVOCATIONS, "Tokens ended");
+    processes::describe();
     describe_counter!(SUPPRESSED, "Audit events of refusals that the cap held back");
     describe_counter!(LIMITER_DECISIONS, "Decisions of limiters");
     describe_histogram!(STORE_SECONDS, Unit::Seconds, "How long calls to shared windows took");
@@ -144,14 +146,30 @@ pub(crate) fn suppressed(reason: &'static str) {
     counter!(SUPPRESSED, "reason" => reason).increment(1);
 }
 
-/// Tokens were ended by this process.
-pub(crate) fn revoked(tokens: usize) {
-    counter!(REVOCATIONS, "origin" => "local").increment(tokens as u64);
+/// Tokens were ended.
+pub(crate) fn revoked(tokens: usize, origin: Origin) {
+    let origin = match origin {
+        Origin::Local => "local",
+        Origin::Bus => "bus",
+    };
+    counter!(REVOCATIONS, "origin" => origin).increment(tokens as u64);
 }
 
 /// Everything cached was dropped.
-pub(crate) fn flushed() {
-    counter!(FLUSHES, "reason" => "manual").increment(1);
+pub(crate) fn flushed(why: Flush) {
+    let reason = match why {
+        Flush::Manual => "manual",
+        Flush::BusReconnect => "bus_reconnect",
+    };
+    counter!(FLUSHES, "reason" => reason).increment(1);
+}
+
+pub(super) fn breaker_value(state: BreakerState) -> f64 {
+    match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    }
 }
 
 /// What is counted of one cache.
@@ -265,11 +283,7 @@ impl CacheMeter {
 
     /// The breaker changed.
     pub(crate) fn breaker(&self, state: BreakerState) {
-        self.handles().breaker.set(match state {
-            BreakerState::Closed => 0.0,
-            BreakerState::HalfOpen => 1.0,
-            BreakerState::Open => 2.0,
-        });
+        self.handles().breaker.set(breaker_value(state));
     }
 
     fn handles(&self) -> &CacheHandles {

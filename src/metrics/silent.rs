@@ -1,7 +1,10 @@
 //! Without a recorder nothing is counted, and nothing is left of the calls.
 
+use std::time::Duration;
+
 use crate::metrics::{
-    BreakerState, Lacking, LimitSource, LimitVerdict, LoadEnd, Refused, Removed, StoreOutcome,
+    BreakerState, Flush, Lacking, LimitSource, LimitVerdict, LoadEnd, Origin, Refused, Removed,
+    SharedOutcome, StoreOutcome,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -24,10 +27,32 @@ pub(crate) fn refused(
 pub(crate) fn suppressed(_reason: &'static str) {}
 
 #[inline]
-pub(crate) fn revoked(_tokens: usize) {}
+pub(crate) fn revoked(_tokens: usize, _origin: Origin) {}
 
 #[inline]
-pub(crate) fn flushed() {}
+pub(crate) fn flushed(_why: Flush) {}
+
+#[inline]
+pub(crate) fn bus_lag(_lag: Duration) {}
+
+#[inline]
+pub(crate) fn shared_cache(_outcome: SharedOutcome) {}
+
+#[inline]
+pub(crate) fn shared_cache_breaker(_state: BreakerState) {}
+
+#[derive(Debug)]
+pub(crate) struct OnBus;
+
+impl OnBus {
+    #[inline]
+    pub(crate) fn expected() {}
+
+    #[inline]
+    pub(crate) fn joined() -> Self {
+        Self
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct CacheMeter;

@@ -206,7 +206,9 @@ impl AccessModes {
             Change::Account(changed) => changed == account,
             Change::All => true,
             // whoever is thrown out of a workspace is stopped by the check before this one
-            Change::Member(..) | Change::Workspace(_) | Change::Caller(_) => false,
+            Change::Member(..) | Change::Workspace(_) | Change::Caller(_) | Change::Subject(_) => {
+                false
+            }
         };
         let ask = Question::to(apps, |store, (app, account): Key| async move {
             store.permitted(&app, &account).await

@@ -53,9 +53,11 @@ impl AppResolver {
             Change::App(changed) => changed == id,
             Change::Workspace(changed) => app.is_none_or(|app| app.workspace == *changed),
             Change::All => true,
-            Change::Member(..) | Change::Permit(..) | Change::Account(_) | Change::Caller(_) => {
-                false
-            }
+            Change::Member(..)
+            | Change::Permit(..)
+            | Change::Account(_)
+            | Change::Caller(_)
+            | Change::Subject(_) => false,
         };
         let ask = Question::to(apps, |store, app: AppId| async move { store.app(&app).await });
         Self { find, apps: auth.facts("app", concerns), ask, disabled: Disabled::Tell }

@@ -160,6 +160,7 @@ impl<C: Clone + Send + Sync + 'static> Callers<C> {
                 matches!(&of.subject, Subject::Account { id } if id == account)
             }
             Change::Caller(subject) => of.subject == *subject,
+            Change::Subject(key) => key.is_of(&of.subject),
             Change::Member(workspace, account) => {
                 let theirs = matches!(&of.subject, Subject::Account { id } if id == account);
                 theirs && of.workspace.as_ref() == Some(workspace)

@@ -89,7 +89,9 @@ impl WorkspaceMembershipCheck {
                 Change::Account(changed) => changed == account,
                 Change::Workspace(changed) => changed == workspace,
                 Change::All => true,
-                Change::App(_) | Change::Permit(..) | Change::Caller(_) => false,
+                Change::App(_) | Change::Permit(..) | Change::Caller(_) | Change::Subject(_) => {
+                    false
+                }
             };
         let ask = Question::to(members, |store, (account, workspace): Key| async move {
             store.membership(&account, &workspace).await

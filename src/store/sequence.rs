@@ -105,10 +105,8 @@ mod tests {
         ] {
             let mut sequence = Sequence::after(counter);
             let heard = numbers.iter().map(|number| {
-                match sequence.hear(&format!("{number} {ALL}"), None) {
-                    Heard::Notice { notice: Notice::All, age: None } => '.',
-                    _ => '!',
-                }
+                let heard = sequence.hear(&format!("{number} {ALL}"), None);
+                if heard == (Heard::Notice { notice: Notice::All, age: None }) { '.' } else { '!' }
             });
             assert_eq!(heard.collect::<String>(), want, "{name}");
         }

@@ -74,3 +74,20 @@ impl fmt::Debug for SharedKey {
         write!(f, "SharedKey({}, {}…)", self.fingerprint(), self.digest.fingerprint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys() {
+        let key = SharedKey::new([0xAB; 16], Digest::from_bytes([0xCD; 32]));
+        assert_eq!(key.fingerprint(), "ab".repeat(16), "P626 FP");
+        assert_eq!(key.digest_hex(), "cd".repeat(32), "P626 HEXDIGEST");
+        assert_eq!(
+            format!("{key:?}"),
+            format!("SharedKey({}, cdcdcdcd…)", "ab".repeat(16)),
+            "P105"
+        );
+    }
+}

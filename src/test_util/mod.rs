@@ -4,7 +4,9 @@
 //!    layer or a whole stack is then tested over a plain request.
 //! 2. [`ScriptedStore`] puts a switch in front of any store: it answers, fails, hangs, or holds its answers back until they are
 //!    let go. So a test shows what users see while a database is out.
-//! 3. [`ManualClock`](crate::clock::ManualClock) moves time, and needs no feature.
+//! 3. [`MemoryBus`] and [`MemoryContexts`] stand between authenticators of one test as Redis does between processes; a line of
+//!    the bus can be cut and mended.
+//! 4. [`ManualClock`](crate::clock::ManualClock) moves time, and needs no feature.
 //!
 //! For `[dev-dependencies]` alone: a service that is built with this feature can forge its callers. Mistakes of a test panic here,
 //! where the rest of the crate gives back an `Err`.
@@ -29,8 +31,12 @@
 //! # Ok(()) }
 //! ```
 
+mod bus;
+mod contexts;
 mod forge;
 mod scripted;
 
+pub use self::bus::{LineCut, MemoryBus};
+pub use self::contexts::MemoryContexts;
 pub use self::forge::Forge;
 pub use self::scripted::{Script, ScriptedError, ScriptedStore};

@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::id::{AccountId, AppId, WorkspaceId};
 use crate::store::{
-    AppRecord, AppStore, CallerSource, Membership, MembershipStore, MountRequest, Mounted,
-    TokenRecord, TokenStore,
+    AppRecord, AppStore, CallerSource, ContextStore, Membership, MembershipStore, MountRequest,
+    Mounted, SharedKey, TokenRecord, TokenStore,
 };
 use crate::token::Digest;
 
@@ -124,6 +125,27 @@ impl<S> ScriptedStore<S> {
                 answer.map_err(ScriptedError::Store)
             }
         }
+    }
+}
+
+impl<S: ContextStore> ContextStore for ScriptedStore<S> {
+    type Error = ScriptedError<S::Error>;
+
+    async fn find(&self, key: &SharedKey) -> Result<Option<Vec<u8>>, Self::Error> {
+        self.play(self.store.find(key)).await
+    }
+
+    async fn keep(&self, key: &SharedKey, value: &[u8], ttl: Duration) -> Result<(), Self::Error> {
+        self.play(self.store.keep(key, value, ttl)).await
+    }
+
+    async fn bury(
+        &self,
+        key: &SharedKey,
+        tombstone: &[u8],
+        ttl: Duration,
+    ) -> Result<(), Self::Error> {
+        self.play(self.store.bury(key, tombstone, ttl)).await
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::key::hash_parts;
 use crate::scope::{Implications, Rights, Scope, ScopeSet};
 use crate::subject::SubjectType;
 use crate::token::format::{Checksum, Format, Junk};
@@ -57,6 +58,27 @@ impl Kind {
                 self.0.rights_of(record_scopes.filtered(|scope| most.covers(scope)))
             }
         }
+    }
+
+    /// Everything that was declared of the kind, as one hash: equal for kinds that judge records alike.
+    pub(crate) fn definition(&self) -> [u8; 32] {
+        let Definition { name, prefix, subject_type, policy, most, umbrella, format, .. } =
+            &*self.0;
+        let policy = match policy {
+            Policy::Fixed => "fixed",
+            Policy::Narrowed => "narrowed",
+        };
+        let format = match format {
+            Format::Minted { secret_bytes, checksum } => {
+                format!("minted {secret_bytes} {}", checksum.is_some())
+            }
+            Format::Opaque { min, max } => format!("opaque {min} {max}"),
+        };
+        let (granted, effective) = (most.granted().to_string(), most.effective().to_string());
+        let umbrella = umbrella.as_ref().map_or("", Scope::as_str);
+        let subject = subject_type.as_str();
+        let parts = [name, prefix, subject, policy, &granted, &effective, umbrella, &format];
+        hash_parts("kind", &parts.map(str::as_bytes))
     }
 
     /// Whether `token`, which begins with this kind's prefix, has its length, alphabet and checksum.

@@ -21,7 +21,7 @@ impl MemoryStore {
 
     /// Adds a workspace, or sets the state of the one that is there; its floor stays.
     pub fn put_workspace(&self, workspace: WorkspaceId, status: WorkspaceStatus) {
-        let new = Workspace { status, token_floor: 0 };
+        let new = Workspace { status, token_floor: 0, last_cut: 0 };
         self.write().people.workspaces.entry(workspace).or_insert(new).status = status;
     }
 

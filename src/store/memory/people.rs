@@ -21,6 +21,8 @@ pub(super) struct People {
 pub(super) struct Workspace {
     pub(super) status: WorkspaceStatus,
     pub(super) token_floor: u64,
+    /// The highest floor that was drawn here or heard of, to tell a cut from the echo of one.
+    pub(super) last_cut: u64,
 }
 
 pub(super) struct App {

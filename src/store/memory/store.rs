@@ -14,8 +14,8 @@ use crate::store::memory::people::People;
 use crate::store::memory::tokens::Tokens;
 use crate::store::memory::{MemoryCallers, MemoryStoreError};
 use crate::store::{
-    AppRecord, AppStore, LedgerRevocation, Membership, MembershipStore, MintOutcome, MintStop,
-    NewToken, RevokeReason, RevokeTarget, TokenLedger, TokenRecord, TokenStore,
+    AppRecord, AppStore, Hears, LedgerRevocation, Membership, MembershipStore, MintOutcome,
+    MintStop, NewToken, Notice, RevokeReason, RevokeTarget, TokenLedger, TokenRecord, TokenStore,
 };
 use crate::subject::Subject;
 use crate::token::Digest;
@@ -122,6 +122,7 @@ impl TokenLedger for MemoryStore {
         let Tables { people, tokens } = &mut *self.write();
         Ok(people.workspaces.get_mut(workspace).map(|row| {
             row.token_floor = tokens.draw_serial();
+            row.last_cut = row.token_floor;
             row.token_floor
         }))
     }
@@ -158,6 +159,35 @@ impl MembershipStore for MemoryStore {
         workspace: &WorkspaceId,
     ) -> Result<Option<Membership>, Infallible> {
         Ok(self.read().people.membership(workspace, account))
+    }
+}
+
+/// Tables of several processes hold rows of their own; a notice changes those that both have.
+///
+/// A token that died is dead here too, a removed member is one no more, and a workspace whose tokens were cut off has those of
+/// this store cut off. Nothing else can be learned from a notice: what became of an account or an app is not said, and a
+/// subject's tokens that died are named one by one.
+impl Hears for MemoryStore {
+    fn hear(&self, notice: &Notice) {
+        let Tables { people, tokens } = &mut *self.write();
+        match notice {
+            Notice::Token(digest) => {
+                tokens.revoke(&RevokeTarget::Digest(*digest));
+            }
+            Notice::Member { workspace, account } => {
+                people.members.remove(&(workspace.clone(), account.clone()));
+            }
+            Notice::Workspace { id, floor } => {
+                // each process counts its own mints, so the number says that there was a cut, not where it lies here
+                if let Some(row) = people.workspaces.get_mut(id)
+                    && *floor > row.last_cut
+                {
+                    row.last_cut = *floor;
+                    row.token_floor = tokens.draw_serial_above(*floor);
+                }
+            }
+            Notice::Subject(_) | Notice::Account(_) | Notice::App(_) | Notice::All => {}
+        }
     }
 }
 

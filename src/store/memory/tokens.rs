@@ -116,8 +116,14 @@ impl Tokens {
     }
 
     pub(super) fn draw_serial(&mut self) -> u64 {
-        self.last_serial += 1;
+        self.last_serial = self.last_serial.saturating_add(1);
         self.last_serial
+    }
+
+    /// Draws a serial that is above another counter's, too.
+    pub(super) fn draw_serial_above(&mut self, other: u64) -> u64 {
+        self.last_serial = self.last_serial.max(other);
+        self.draw_serial()
     }
 
     /// The subject's tokens of other labels that are not expired.

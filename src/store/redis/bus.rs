@@ -5,9 +5,8 @@
 //!    connection that stands, and a connection that has gone silent, both show within that second.
 //! 3. Nothing is kept: who is away misses it, and drops everything when it comes back.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ::redis as client;
@@ -16,7 +15,6 @@ use client::{Cmd, PushInfo, PushKind, Script, Value};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::clock::{Clock, SystemClock};
 use crate::store::bus::{Heard, RevocationBus};
 use crate::store::failure::StoreFailure;
 use crate::store::notice::Notice;
@@ -34,9 +32,6 @@ pub struct RedisBus {
     link: Link,
     channel: String,
     counter: String,
-    clock: SystemClock,
-    /// What this process told and has not heard yet, and when: its way there and back is the lag of the bus.
-    told: Mutex<VecDeque<(Notice, u64)>>,
 }
 
 impl RedisBus {
@@ -44,13 +39,11 @@ impl RedisBus {
     pub fn new(redis: &Redis) -> Self {
         let channel = format!("{}:revoked", redis.prefix());
         let counter = format!("{channel}:n");
-        let (clock, told) = (SystemClock::new(), Mutex::default());
-        Self { link: Link::new(redis.clone()), channel, counter, clock, told }
+        Self { link: Link::new(redis.clone()), channel, counter }
     }
 
     /// Draws a number and tells all who listen, at once.
     async fn tell(&self, notice: &Notice) -> Result<(), RedisError> {
-        self.remember(notice);
         let mut live = self.link.live().await?;
         let mut call = client::cmd("EVALSHA");
         call.arg(TELL.get_hash())
@@ -127,34 +120,12 @@ impl RedisBus {
                     }
                     _ => Heard::Gap,
                 };
-                hear(match heard {
-                    Heard::Notice { notice, .. } => {
-                        let age = self.way_back(&notice);
-                        Heard::Notice { notice, age }
-                    }
-                    Heard::Joined | Heard::Gap => heard,
-                });
+                hear(heard);
                 Ok(())
             }
             PushKind::Disconnection | PushKind::Unsubscribe => Err(SILENT),
             _ => Ok(()),
         }
-    }
-
-    fn remember(&self, notice: &Notice) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= REMEMBERED {
-            told.pop_front();
-        }
-        told.push_back((notice.clone(), self.clock.now().monotonic_nanos()));
-    }
-
-    /// How long a notice of this process's own was on its way.
-    fn way_back(&self, notice: &Notice) -> Option<Duration> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = told.iter().position(|(other, _)| other == notice)?;
-        let (_, sent) = told.remove(at)?;
-        Some(Duration::from_nanos(self.clock.now().monotonic_nanos().saturating_sub(sent)))
     }
 
     async fn counted(&self, connection: &mut Connection) -> Result<u64, Fault> {
@@ -213,6 +184,4 @@ static TELL: LazyLock<Script> = LazyLock::new(|| Script::new(TELL_TEXT));
 
 /// How long a stay hears nothing before it looks whether there was nothing.
 const LOOK: Duration = Duration::from_secs(1);
-/// Own notices whose way back is measured.
-const REMEMBERED: usize = 64;
 const SILENT: Fault = Fault { failure: StoreFailure::Closed, drops: true };
