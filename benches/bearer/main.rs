@@ -9,9 +9,12 @@
 )]
 
 mod cache;
+#[path = "../shared/floor.rs"]
 mod floor;
 mod hot_path;
+#[path = "../shared/layers.rs"]
 mod layers;
+#[path = "../shared/world.rs"]
 mod world;
 
 criterion::criterion_group!(benches, cache::bench, hot_path::bench);

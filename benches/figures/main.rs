@@ -10,13 +10,13 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a bench reads real time")]
 
-#[path = "../bearer/by_hand.rs"]
+#[path = "../shared/by_hand.rs"]
 mod by_hand;
-#[path = "../bearer/floor.rs"]
+#[path = "../shared/floor.rs"]
 mod floor;
-#[path = "../bearer/layers.rs"]
+#[path = "../shared/layers.rs"]
 mod layers;
-#[path = "../bearer/world.rs"]
+#[path = "../shared/world.rs"]
 mod world;
 
 use std::future::Future;

@@ -7,9 +7,9 @@
 #![expect(missing_docs, unused_qualifications, reason = "what gungraun's macros write")]
 
 mod budget;
-#[path = "../bearer/layers.rs"]
+#[path = "../shared/layers.rs"]
 mod layers;
-#[path = "../bearer/world.rs"]
+#[path = "../shared/world.rs"]
 mod world;
 
 use std::future::Future;

@@ -4,9 +4,9 @@
 
 #![expect(clippy::print_stdout, reason = "whoever started it reads the address")]
 
-#[path = "../bearer/layers.rs"]
+#[path = "../shared/layers.rs"]
 mod layers;
-#[path = "../bearer/world.rs"]
+#[path = "../shared/world.rs"]
 mod world;
 
 use std::time::Duration;
