@@ -10,19 +10,36 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a bench reads real time")]
 
+mod alone;
 mod beside;
 #[path = "../shared/by_hand.rs"]
 mod by_hand;
 mod cache;
+mod cold;
+mod contention;
 #[path = "../shared/floor.rs"]
 mod floor;
 mod hot_path;
 #[path = "../shared/layers.rs"]
 mod layers;
+mod parse;
+mod refusals;
 #[path = "../shared/timing.rs"]
 mod timing;
+mod token;
+mod window;
 #[path = "../shared/world.rs"]
 mod world;
 
-criterion::criterion_group!(benches, cache::bench, hot_path::bench,);
+criterion::criterion_group!(
+    benches,
+    alone::bench,
+    cache::bench,
+    cold::bench,
+    contention::bench,
+    hot_path::bench,
+    parse::bench,
+    refusals::bench,
+    window::bench,
+);
 criterion::criterion_main!(benches);
