@@ -3,5 +3,6 @@
 #![expect(dead_code, reason = "each test file uses its own part")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+pub(crate) mod probe;
 pub(crate) mod scripted;
 pub(crate) mod world;
