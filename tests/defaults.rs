@@ -140,7 +140,8 @@ fn the_docs_of_a_setter_say_what_the_page_says() {
         (FORWARD, "max_total_bytes", forward),
     ] {
         let docs = docs_of(file, setting);
-        let (_, said) = docs.split_once("Default ").or(docs.split_once("Default: ")).unwrap();
+        let (_, said) =
+            docs.split_once("Default ").or_else(|| docs.split_once("Default: ")).unwrap();
         let said = plain(said.trim_start_matches([':', ' ']));
         let page = plain(on_page(section, setting).0.split(", 401").next().unwrap());
         assert!(said.starts_with(&page), "{section} {setting}: {page} on the page, {said} in docs");
@@ -210,7 +211,7 @@ fn page() -> BTreeMap<(String, String), (String, String)> {
             else {
                 continue;
             };
-            let default = defaults.get(at).or(defaults.last()).unwrap();
+            let default = defaults.get(at).or_else(|| defaults.last()).unwrap();
             let row = (default.replace('`', ""), range.replace('`', ""));
             rows.insert((section.clone(), name.to_owned()), row);
         }
