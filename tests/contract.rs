@@ -6,76 +6,17 @@
 mod eight;
 mod support;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 
-use eight::{Eight, Gone, PATH, Request, Response, Row, Service, orders, settle};
-use http_body_util::Full;
+use eight::{Eight, PATH, Request, Row, Service, orders, settle};
+use support::probe::{Gone, Probe};
 use support::scripted::Mood;
 use support::world::get;
 use tower::limit::ConcurrencyLimitLayer;
-use tower::{Layer, ServiceBuilder, ServiceExt};
-
-/// Says when it is called unready or on a fresh clone; counts; fails when it is told to.
-#[derive(Default)]
-struct Probe {
-    ready: bool,
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    calls: AtomicUsize,
-    unready: AtomicUsize,
-    alive: AtomicUsize,
-    gone: AtomicBool,
-    broken: AtomicBool,
-}
-
-impl Probe {
-    fn new() -> Self {
-        let probe = Self::default();
-        probe.counts.alive.fetch_add(1, Ordering::SeqCst);
-        probe
-    }
-}
-
-impl Clone for Probe {
-    fn clone(&self) -> Self {
-        self.counts.alive.fetch_add(1, Ordering::SeqCst);
-        Self { ready: false, counts: Arc::clone(&self.counts) }
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.counts.alive.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl tower::Service<Request> for Probe {
-    type Response = Response;
-    type Error = Gone;
-    type Future = std::future::Ready<Result<Response, Gone>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        if self.counts.gone.load(Ordering::SeqCst) {
-            return Poll::Ready(Err(Gone));
-        }
-        self.ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request) -> Self::Future {
-        let unready = usize::from(!std::mem::take(&mut self.ready));
-        self.counts.unready.fetch_add(unready, Ordering::SeqCst);
-        self.counts.calls.fetch_add(1, Ordering::SeqCst);
-        let broken = self.counts.broken.load(Ordering::SeqCst);
-        std::future::ready(if broken { Err(Gone) } else { Ok(Response::new(Full::default())) })
-    }
-}
+use tower::{Layer, Service as _, ServiceBuilder, ServiceExt};
 
 #[derive(Default)]
 struct Tally {
@@ -97,9 +38,6 @@ async fn call(service: &mut Service, request: Request) -> Result<u16, Gone> {
     let mut answer = Box::pin(service.ready().await?.call(request));
     poll_fn(|cx| answer.as_mut().poll(cx)).await.map(|response| response.status().as_u16())
 }
-
-use std::future::Future;
-use tower::Service as _;
 
 /// What a request without anything is told.
 fn refused(row: &Row) -> u16 {
@@ -205,14 +143,6 @@ async fn buffers_work(eight: &Eight, row: &Row, tally: &mut Tally) {
     let told = call(&mut service, eight.good(&row.sends)).await;
     tally.expect(told, Ok(200), row, "XT11 load shed");
 }
-
-impl std::fmt::Display for Gone {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the service is gone")
-    }
-}
-
-impl std::error::Error for Gone {}
 
 #[tokio::test(start_paused = true)]
 async fn layers_and_orders_keep_the_contract() {

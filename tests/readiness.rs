@@ -4,14 +4,12 @@
 
 mod support;
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use support::probe::{Gone, Probe};
 use support::scripted::Mood;
 use support::world::{World, account, get, token};
 use tower::limit::ConcurrencyLimitLayer;
@@ -23,57 +21,6 @@ use tower_bearer::stack::{
 
 type Request = http::Request<Full<Bytes>>;
 type Response = http::Response<Full<Bytes>>;
-
-/// Panics when it is called unready, or on a fresh clone; counts.
-#[derive(Default)]
-struct Probe {
-    ready: bool,
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    calls: AtomicUsize,
-    alive: AtomicUsize,
-}
-
-impl Probe {
-    fn new() -> Self {
-        let probe = Self::default();
-        probe.counts.alive.fetch_add(1, Ordering::SeqCst);
-        probe
-    }
-}
-
-impl Clone for Probe {
-    fn clone(&self) -> Self {
-        self.counts.alive.fetch_add(1, Ordering::SeqCst);
-        Self { ready: false, counts: Arc::clone(&self.counts) }
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.counts.alive.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Service<Request> for Probe {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Ready<Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request) -> Self::Future {
-        assert!(std::mem::take(&mut self.ready), "called without being ready");
-        self.counts.calls.fetch_add(1, Ordering::SeqCst);
-        ready(Ok(http::Response::new(Full::default())))
-    }
-}
 
 /// A world in which token 1 may do everything on `/apps/app-1`.
 fn world() -> (World, String) {
@@ -90,7 +37,7 @@ fn world() -> (World, String) {
 /// Calls one service value again and again, by the rules: ready first, never a clone.
 async fn drive<S>(mut service: S, requests: Vec<Request>, want: &[u16], row: &str)
 where
-    S: Service<Request, Response = Response, Error = Infallible>,
+    S: Service<Request, Response = Response, Error = Gone>,
 {
     for (request, want) in requests.into_iter().zip(want) {
         let response = service.ready().await.unwrap().call(request).await.unwrap();
@@ -157,6 +104,7 @@ async fn a_ready_service_is_called_on_hit_load_and_refusal() {
                     "XJ8 XT11 {}: no inner call after a refusal",
                     $row
                 );
+                assert_eq!(counts.unready.load(Ordering::SeqCst), 0, "XJ8 {} called unready", $row);
                 drop(probe);
                 assert_eq!(
                     counts.alive.load(Ordering::SeqCst),
@@ -218,32 +166,14 @@ async fn buffered_and_shed_services_work_behind_every_layer() {
 
 #[tokio::test]
 async fn the_inner_error_comes_out_unchanged() {
-    #[derive(Clone)]
-    struct Broken;
-
-    #[derive(Debug, PartialEq)]
-    struct Mine;
-
-    impl Service<Request> for Broken {
-        type Response = Response;
-        type Error = Mine;
-        type Future = Ready<Result<Response, Mine>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Mine>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: Request) -> Self::Future {
-            ready(Err(Mine))
-        }
-    }
-
     let (world, text) = world();
     macro_rules! check {
         ($row:expr, $layer:expr) => {
+            let probe = Probe::new();
+            probe.counts.broken.store(true, Ordering::SeqCst);
             let answer =
-                Layer::layer(&$layer, Broken).oneshot(get("/apps/app-1", Some(&text))).await;
-            assert_eq!(answer.unwrap_err(), Mine, "SE3 {}", $row);
+                Layer::layer(&$layer, probe).oneshot(get("/apps/app-1", Some(&text))).await;
+            assert_eq!(answer.unwrap_err(), Gone, "SE3 {}", $row);
         };
     }
     layers!(world, check);

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use criterion::Criterion;
 use tower_bearer::token::Digest;
 
+use crate::beside::beside;
+use crate::timing::{ready, round};
+use crate::world::{TOKEN, World};
+
 type Value = Arc<[u8; 256]>;
 
 const HOT: usize = 5_000;
@@ -39,14 +43,21 @@ pub(crate) fn bench(c: &mut Criterion) {
         moka.insert(*key, Arc::clone(&value));
         quick.insert(*key, Arc::clone(&value));
     }
-    let mut group = c.benchmark_group("cache");
     let mut next = keys.iter().cycle();
-    group.bench_function("hit_moka", |b| {
-        b.iter(|| moka.get(black_box(next.next().expect("cycles"))))
-    });
+    let theirs = || round(|| next.next().expect("cycles"), |key| moka.get(key));
     let mut next = keys.iter().cycle();
-    group.bench_function("hit_quick_cache", |b| {
-        b.iter(|| quick.get(black_box(next.next().expect("cycles"))))
+    beside(c, ("cache", "hit_quick_cache"), ("hit_moka", theirs), || {
+        round(|| next.next().expect("cycles"), |key| quick.get(key))
     });
-    group.finish();
+
+    let auth = World::new().auth;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let known = runtime.block_on(auth.authenticate(TOKEN)).expect("it is known");
+    assert_eq!(known.token_id().map(|id| id.as_str()), Some("tok_bench"));
+    quick.insert(Digest::of(TOKEN), value);
+    let theirs = || round(|| TOKEN, |token| quick.get(&Digest::of(token)));
+    beside(c, ("cache", "authenticate"), ("digest_and_hit", theirs), || {
+        round(|| TOKEN, |token| ready(auth.authenticate(token)))
+    });
 }

@@ -1,70 +1,67 @@
-//! The warm pass through each layer and through all of them, beside the bare service, the floor and the steps by hand.
+//! The warm pass through one layer more each time, as one stack and as free layers, beside the bare service, the floor and
+//! the steps by hand.
 
-use std::convert::Infallible;
-use std::hint::black_box;
-
-use criterion::{BatchSize, Criterion};
+use criterion::Criterion;
 use tower::{Layer, Service};
 use tower_bearer::stack::BearerStack;
 
+use crate::beside::beside;
+use crate::by_hand;
 use crate::floor::Floor;
 use crate::layers::Layers;
-use crate::world::{Inner, Request, Response, TOKEN, World, request};
+use crate::timing::{ready, round};
+use crate::world::{Inner, TOKEN, World, request};
 
 pub(crate) fn bench(c: &mut Criterion) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let all = Layers::new(&World::new());
     let good = format!("Bearer {TOKEN}");
-    let mut group = c.benchmark_group("hot_path");
     let floor = Floor::new();
-    group.bench_function("bare", |b| {
-        b.iter_batched(|| request(&good), |r| call(&mut Inner, r), BatchSize::SmallInput);
-    });
-    group.bench_function("floor", |b| {
-        b.iter_batched(|| request(&good), |r| floor.call(r), BatchSize::SmallInput);
-    });
+    assert_eq!(floor.call(request(&good)).status(), 200);
+    let bare = || round(|| request(&good), |request| ready(Inner.call(request)));
+    let least = || round(|| request(&good), |request| floor.call(request));
+    beside(c, ("hot_path", "floor"), ("bare", bare), least);
     macro_rules! warm {
-        ($name:literal, $layer:expr) => {
-            let mut service = $layer.layer(Inner);
+        ($name:literal, $service:expr, $baseline:expr) => {
+            warm!($name, $service, $baseline, || request(&good))
+        };
+        ($name:literal, $service:expr, $baseline:expr, $request:expr) => {
+            let mut service = $service;
             for _ in 0..3 {
-                let answer = runtime.block_on(service.call(request(&good))).expect("infallible");
+                let answer = runtime.block_on(service.call($request())).expect("infallible");
                 assert_eq!(answer.status(), 200, $name);
             }
-            group.bench_function($name, |b| {
-                let _guard = runtime.enter();
-                b.iter_batched(|| request(&good), |r| call(&mut service, r), BatchSize::SmallInput);
+            let _guard = runtime.enter();
+            beside(c, ("hot_path", $name), $baseline, || {
+                round($request, |request| ready(service.call(request)))
             });
         };
     }
     let stack = BearerStack::new(all.bearer.clone());
-    warm!("1_bearer", stack);
+    warm!("1_bearer", stack.layer(Inner), ("bare", bare));
     let stack = stack.rate_limit(all.limit.clone());
-    warm!("2_limit", stack);
+    warm!("2_limit", stack.layer(Inner), ("bare", bare));
     let stack = stack.require(all.scopes.clone());
-    warm!("3_scopes", stack);
+    warm!("3_scopes", stack.layer(Inner), ("bare", bare));
     let stack = stack.resolve_app(all.app.clone());
-    warm!("4_app", stack);
+    warm!("4_app", stack.layer(Inner), ("bare", bare));
     let stack = stack.require_membership(all.members.clone());
-    warm!("5_membership", stack);
+    warm!("5_members", stack.layer(Inner), ("bare", bare));
     let stack = stack.authorize_app(all.access.clone());
-    warm!("6_access", stack);
+    warm!("6_access", stack.layer(Inner), ("bare", bare));
     let stack = stack.mount_caller(all.caller.clone());
-    warm!("7_caller", stack);
-    let stack = stack.forward_identity(all.forward);
-    warm!("8_forward", stack);
-    group.finish();
-}
+    warm!("7_caller", stack.layer(Inner), ("bare", bare));
+    warm!("8_forward", all.around(Inner), ("bare", bare));
 
-/// Polls a future that must be ready.
-fn call<S>(service: &mut S, request: Request) -> Response
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    let future = std::pin::pin!(service.call(black_box(request)));
-    match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-        std::task::Poll::Ready(Ok(response)) => response,
-        std::task::Poll::Ready(Err(never)) => match never {},
-        std::task::Poll::Pending => panic!("a warm pass waits for nothing"),
-    }
+    warm!("eight", all.around(Inner), ("floor", least));
+    let mut eight = all.around(Inner);
+    let mut fused = || round(|| request(&good), |request| ready(eight.call(request)));
+    let free =
+        all.bearer.layer(all.limit.layer(all.scopes.layer(all.app.layer(
+            all.members.layer(all.access.layer(all.caller.layer(all.forward.layer(Inner)))),
+        ))));
+    warm!("eight_free", free, ("eight", &mut fused));
+    let web = || request(&good).map(axum::body::Body::new);
+    warm!("by_hand", by_hand::service(), ("eight", &mut fused), web);
 }

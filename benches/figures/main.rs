@@ -10,30 +10,29 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a bench reads real time")]
 
-#[path = "../bearer/by_hand.rs"]
+#[path = "../shared/by_hand.rs"]
 mod by_hand;
-#[path = "../bearer/floor.rs"]
+#[path = "../shared/floor.rs"]
 mod floor;
-#[path = "../bearer/layers.rs"]
+#[path = "../shared/layers.rs"]
 mod layers;
-#[path = "../bearer/world.rs"]
+#[path = "../shared/timing.rs"]
+mod timing;
+#[path = "../shared/world.rs"]
 mod world;
 
-use std::future::Future;
 use std::hint::black_box;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use tower::{Layer, Service};
 use tower_bearer::limit::Fields;
-use tower_bearer::stack::{BearerStack, RateLimit};
+use tower_bearer::stack::RateLimit;
 
 use layers::{Layers, limiter};
+use timing::{ready, round, typical};
 use world::{Inner, TOKEN, World, request};
 
 const ROUNDS: usize = 2_000;
-const CALLS: usize = 100;
 
 fn main() {
     // cargo test builds and runs benches too, without --bench: then there is nothing to measure
@@ -44,27 +43,13 @@ fn main() {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let world = World::new();
     let all = Layers::new(&world);
-    let stack = BearerStack::new(all.bearer.clone())
-        .rate_limit(all.limit.clone())
-        .require(all.scopes.clone())
-        .resolve_app(all.app.clone())
-        .require_membership(all.members.clone())
-        .authorize_app(all.access.clone())
-        .mount_caller(all.caller.clone())
-        .forward_identity(all.forward.clone());
-    let told = BearerStack::new(all.bearer.clone())
-        .rate_limit(RateLimit::new(limiter(Fields::Always)))
-        .require(all.scopes.clone())
-        .resolve_app(all.app.clone())
-        .require_membership(all.members.clone())
-        .authorize_app(all.access.clone())
-        .mount_caller(all.caller.clone())
-        .forward_identity(all.forward.clone());
-    let free =
+    let mut eight = all.around(Inner);
+    let limit = RateLimit::new(limiter(Fields::Always));
+    let mut told = Layers { limit, ..all.clone() }.around(Inner);
+    let mut free =
         all.bearer.layer(all.limit.layer(all.scopes.layer(all.app.layer(
             all.members.layer(all.access.layer(all.caller.layer(all.forward.layer(Inner)))),
         ))));
-    let (mut eight, mut told, mut free) = (stack.layer(Inner), told.layer(Inner), free);
     let floor = floor::Floor::new();
     let mut by_hand = by_hand::service();
     let good = format!("Bearer {TOKEN}");
@@ -145,32 +130,4 @@ where
     let mut ratios: Vec<f64> = (0..9).map(ratio).collect();
     ratios.sort_by(f64::total_cmp);
     ratios.get(4).copied().unwrap_or(f64::NAN)
-}
-
-/// Nanoseconds a call, requests made and answers dropped outside the clock.
-fn round<I, O>(make: impl Fn() -> I, mut call: impl FnMut(I) -> O) -> f64 {
-    let inputs: Vec<I> = (0..CALLS).map(|_| make()).collect();
-    let mut outputs = Vec::with_capacity(CALLS);
-    let start = Instant::now();
-    for input in inputs {
-        outputs.push(call(black_box(input)));
-    }
-    let taken = start.elapsed();
-    drop(black_box(outputs));
-    taken.as_secs_f64() * 1e9 / 100.0
-}
-
-/// The median of the fastest tenth.
-fn typical(rounds: &[f64]) -> f64 {
-    let mut sorted = rounds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(rounds.len() / 20).copied().unwrap_or(f64::NAN)
-}
-
-/// The answer of a future that waits for nothing.
-fn ready<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("a warm pass waits for nothing"),
-    }
 }

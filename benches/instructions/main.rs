@@ -7,9 +7,9 @@
 #![expect(missing_docs, unused_qualifications, reason = "what gungraun's macros write")]
 
 mod budget;
-#[path = "../bearer/layers.rs"]
+#[path = "../shared/layers.rs"]
 mod layers;
-#[path = "../bearer/world.rs"]
+#[path = "../shared/world.rs"]
 mod world;
 
 use std::future::Future;
@@ -22,10 +22,9 @@ use std::time::Duration;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
+use tower::Service;
 use tower::util::BoxCloneService;
-use tower::{Layer, Service};
 use tower_bearer::limit::{Limit, Verdict, Window};
-use tower_bearer::stack::BearerStack;
 use tower_bearer::token::{Digest, TokenKinds};
 
 use layers::Layers;
@@ -42,16 +41,7 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 fn eight(credential: &str) -> (Boxed, Request) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let all = Layers::new(&World::new());
-    let stack = BearerStack::new(all.bearer)
-        .rate_limit(all.limit)
-        .require(all.scopes)
-        .resolve_app(all.app)
-        .require_membership(all.members)
-        .authorize_app(all.access)
-        .mount_caller(all.caller)
-        .forward_identity(all.forward);
-    let mut service = BoxCloneService::new(stack.layer(Inner));
+    let mut service = BoxCloneService::new(Layers::new(&World::new()).around(Inner));
     for _ in 0..3 {
         let answer = runtime
             .block_on(service.call(request(&format!("Bearer {TOKEN}"))))

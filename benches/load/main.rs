@@ -4,9 +4,9 @@
 
 #![expect(clippy::print_stdout, reason = "whoever started it reads the address")]
 
-#[path = "../bearer/layers.rs"]
+#[path = "../shared/layers.rs"]
 mod layers;
-#[path = "../bearer/world.rs"]
+#[path = "../shared/world.rs"]
 mod world;
 
 use std::time::Duration;
@@ -14,8 +14,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::post;
 use http::StatusCode;
-use tower::{Layer, ServiceExt};
-use tower_bearer::stack::BearerStack;
+use tower::ServiceExt;
+use tower::layer::layer_fn;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
@@ -29,19 +29,15 @@ async fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip_while(|argument| argument != "serve").skip(1);
     let Some(which) = arguments.next() else { return Ok(()) };
     let all = Layers::new(&World::new());
-    let stack = BearerStack::new(all.bearer)
-        .rate_limit(all.limit)
-        .require(all.scopes)
-        .resolve_app(all.app)
-        .require_membership(all.members)
-        .authorize_app(all.access)
-        .mount_caller(all.caller)
-        .forward_identity(all.forward);
     let good = format!("Bearer {TOKEN}");
-    let checked = stack.layer(Inner).oneshot(request(&good)).await;
+    let checked = all.around(Inner).oneshot(request(&good)).await;
     assert!(checked.is_ok_and(|answer| answer.status() == 200), "the stack lets the token by");
     let answer = post(|| async { "{\"app\":\"app-members\",\"workspace\":\"ws-north\"}" });
-    let route = if which == "eight" { answer.layer(stack) } else { answer };
+    let route = if which == "eight" {
+        answer.layer(layer_fn(move |route| all.around(route)))
+    } else {
+        answer
+    };
     let around = tower::ServiceBuilder::new()
         .layer(CatchPanicLayer::new())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::audit::{Event, EventName, request_id};
 use crate::gate::{Checks, Passage};
 use crate::metrics::{Refused, refused};
-use crate::rejection::{Answers, Rejection, RejectionKind, StepName};
+use crate::rejection::{Answers, PROBLEM, Rejection, RejectionKind, StepName};
 
 /// Makes the body of a refusal. Sealed: [`WithBody`] and [`WithoutBody`] are its implementations.
 pub trait RefusalBody<B> {
@@ -52,9 +52,17 @@ impl<B: Default> RefusalBody<B> for WithoutBody {
 }
 
 impl<B: From<Bytes>> RefusalBody<B> for WithBody {
-    fn refuse(rejection: Rejection, bodiless: bool) -> Response<B> {
-        let mut response = respond(rejection, B::from(Bytes::new()));
-        Self::fill(&mut response, bodiless);
+    fn refuse(mut rejection: Rejection, bodiless: bool) -> Response<B> {
+        let Some((fields, body)) = rejection.whole() else {
+            let mut response = respond(rejection, B::from(Bytes::new()));
+            Self::fill(&mut response, bodiless);
+            return response;
+        };
+        rejection.set_rendered();
+        let mut response = Response::new(B::from(if bodiless { Bytes::new() } else { body }));
+        *response.status_mut() = rejection.status();
+        *response.headers_mut() = fields;
+        response.extensions_mut().insert(rejection);
         response
     }
 
@@ -66,7 +74,7 @@ impl<B: From<Bytes>> RefusalBody<B> for WithBody {
         rejection.set_rendered();
         let (body, length) = rejection.body();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, PROBLEM);
         headers.insert(CONTENT_LENGTH, length);
         *response.body_mut() = B::from(if bodiless { Bytes::new() } else { body });
     }

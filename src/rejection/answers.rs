@@ -1,7 +1,8 @@
 //! How one authenticator's refusals read: its realm, problem types, metadata address and waiting time.
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Uri};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -51,7 +52,12 @@ struct Written {
     challenge: Option<HeaderValue>,
     body: Bytes,
     length: HeaderValue,
+    /// Every field of an answer with this body.
+    fields: HeaderMap,
 }
+
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(crate) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 static DEFAULT: LazyLock<Arc<Answers>> = LazyLock::new(|| {
     Arc::new(Answers::new(Settings::default()).expect("the defaults are in range"))
@@ -121,6 +127,12 @@ impl Answers {
         self.write_challenge(kind, scope)
     }
 
+    /// Every field and the body of an answer of `kind` without extras, copied as one.
+    pub(crate) fn whole(&self, kind: RejectionKind) -> Option<(HeaderMap, Bytes)> {
+        let written = self.written.get(kind as usize)?;
+        Some((written.fields.clone(), written.body.clone()))
+    }
+
     /// The body of `kind`, and its length as a field value.
     pub(crate) fn body(&self, kind: RejectionKind, extras: Extras<'_>) -> (Bytes, HeaderValue) {
         match (extras, self.written.get(kind as usize)) {
@@ -140,7 +152,17 @@ impl Answers {
         // from shared bytes: a clone of the value then costs a reference count
         let length = HeaderValue::from_maybe_shared(Bytes::from(body.len().to_string()));
         let length = length.expect("digits are a field value");
-        Written { challenge: self.write_challenge(kind, None), body, length }
+        let challenge = self.write_challenge(kind, None);
+        let retry_after = (kind == RejectionKind::Undecidable).then(|| self.retry_after_seconds());
+        let fields = [
+            (WWW_AUTHENTICATE, challenge.clone()),
+            (CACHE_CONTROL, Some(NO_STORE)),
+            (RETRY_AFTER, retry_after.map(HeaderValue::from)),
+            (CONTENT_TYPE, Some(PROBLEM)),
+            (CONTENT_LENGTH, Some(length.clone())),
+        ];
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        Written { challenge, body, length, fields }
     }
 
     fn write_challenge(&self, kind: RejectionKind, scope: Option<&str>) -> Option<HeaderValue> {

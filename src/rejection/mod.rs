@@ -12,7 +12,8 @@ mod problem;
 mod token;
 
 pub use self::answers::AnswerError;
-pub(crate) use self::answers::{Answers, Settings};
+use self::answers::NO_STORE;
+pub(crate) use self::answers::{Answers, PROBLEM, Settings};
 pub use self::kind::{Reason, RejectionKind, StepName};
 
 use bytes::Bytes;
@@ -203,9 +204,17 @@ impl Rejection {
         if let Some(challenge) = self.answers().challenge(self.kind, scope) {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CACHE_CONTROL, NO_STORE);
         if let Some(seconds) = self.retry_after_seconds() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+    }
+
+    /// Every field and the problem body, where nothing in them is of this request alone.
+    pub(crate) fn whole(&self) -> Option<(HeaderMap, Bytes)> {
+        match &self.payload {
+            Payload::None | Payload::Missing(_) => self.answers().whole(self.kind),
+            Payload::Scopes(_) | Payload::Kinds(_) | Payload::Limit(_) => None,
         }
     }
 

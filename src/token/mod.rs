@@ -16,6 +16,8 @@ mod kind;
 mod label;
 pub(crate) mod mint;
 mod registry;
+#[cfg(test)]
+mod tests;
 
 pub use builder::TokenKindsBuilder;
 pub use declared::TokenKind;

@@ -29,6 +29,7 @@ use tower_bearer::subject::Subject;
 use tower_bearer::token::Digest;
 use tower_bearer::{AuthContext, authenticator::AuthenticatorBuilder};
 
+use crate::support::probe::Gone;
 use crate::support::scripted::{Counting, Down, Mood, Port, Scripted};
 use crate::support::world::{World, account, app, get, token};
 
@@ -36,10 +37,6 @@ pub(crate) type Request = http::Request<Full<Bytes>>;
 pub(crate) type Response = http::Response<Full<Bytes>>;
 /// Any service.
 pub(crate) type Service = BoxCloneSyncService<Request, Response, Gone>;
-
-/// The error of the service behind.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Gone;
 
 /// A service that never fails, as one that might.
 pub(crate) fn inner(counting: &Counting) -> Service {

@@ -3,16 +3,19 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use tower::Layer;
 use tower_bearer::forward::{ForwardOptions, Mode, Upstream};
+use tower_bearer::gate::{Checks, Gate, WithBody};
 use tower_bearer::limit::{Fields, Limit, Limiter, Policy};
 use tower_bearer::stack::{
-    AccessModes, AppAuthz, AppResolver, BearerCheck, CallerMount, Finder, IdentityForward,
-    RateLimit, ScopeCheck, WorkspaceMembershipCheck,
+    AccessModes, AppAuthz, AppResolver, BearerCheck, BearerStack, CallerMount, Finder,
+    IdentityForward, RateLimit, ScopeCheck, WorkspaceMembershipCheck,
 };
 
 use crate::world::World;
 
 /// One value of each layer; stacks and free layers are made of clones, so that they share caches and limit.
+#[derive(Clone)]
 pub(crate) struct Layers {
     pub(crate) bearer: BearerCheck,
     pub(crate) limit: RateLimit,
@@ -44,6 +47,20 @@ impl Layers {
             caller: CallerMount::new(auth, store.callers()),
             forward: IdentityForward::new(forward),
         }
+    }
+
+    /// All eight in one stack around `inner`.
+    pub(crate) fn around<S>(&self, inner: S) -> Gate<S, impl Checks + use<S>, WithBody> {
+        let all = self.clone();
+        BearerStack::new(all.bearer)
+            .rate_limit(all.limit)
+            .require(all.scopes)
+            .resolve_app(all.app)
+            .require_membership(all.members)
+            .authorize_app(all.access)
+            .mount_caller(all.caller)
+            .forward_identity(all.forward)
+            .layer(inner)
     }
 }
 

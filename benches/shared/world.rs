@@ -1,4 +1,4 @@
-//! One member with one token in one workspace with one app, and services around which the benches put layers.
+//! One member of one workspace, its apps and a foreign one, and services around which the benches put layers.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use tower::Service;
 use tower_bearer::Authenticator;
-use tower_bearer::clock::{Clock, SystemClock};
+use tower_bearer::clock::{Clock, SystemClock, Timestamp};
 use tower_bearer::id::{AccountId, AppId, TokenId, WorkspaceId};
 use tower_bearer::scope::ScopeSet;
 use tower_bearer::store::{
@@ -23,6 +23,12 @@ pub(crate) type Response = http::Response<http_body_util::Full<Bytes>>;
 /// P333's token: 53 bytes with a checksum.
 pub(crate) const TOKEN: &str = "tba_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh81xprsL";
 
+/// Known, and ended long ago.
+pub(crate) const EXPIRED: &str = "tba_RXhwaXJlZCB0b2tlbiBvZiB0aGUgYmVuY2hlcy4uLi42j6Dvi";
+
+/// Known, with `apps:read` alone.
+pub(crate) const READS_ONLY: &str = "tba_UmVhZHMgb25seSwgb2YgdGhlIGJlbmNoZXMuLi4uLi41m9jsB";
+
 pub(crate) fn kinds() -> TokenKinds {
     let account = TokenKind::new("account").prefix("tba_").subject(SubjectType::Account);
     let external = TokenKind::new("external").prefix("tbe_").subject(SubjectType::External);
@@ -34,21 +40,25 @@ pub(crate) fn kinds() -> TokenKinds {
         .expect("the kinds are well formed")
 }
 
-/// Knows one token.
-struct OneToken;
+/// Knows three tokens.
+struct Tokens;
 
-impl TokenStore for OneToken {
+impl TokenStore for Tokens {
     type Error = Infallible;
 
     async fn find(&self, digest: &Digest) -> Result<Option<TokenRecord>, Infallible> {
-        let known = *digest == Digest::of(TOKEN);
-        let ends =
-            SystemClock::new().now().wall().saturating_add(std::time::Duration::from_secs(86_400));
+        let known =
+            [TOKEN, EXPIRED, READS_ONLY].into_iter().find(|text| Digest::of(text) == *digest);
+        let Some(text) = known else { return Ok(None) };
+        let day = std::time::Duration::from_secs(86_400);
+        let tomorrow = SystemClock::new().now().wall().saturating_add(day);
+        let ends = if text == EXPIRED { Timestamp::from_secs(86_400) } else { tomorrow };
+        let scopes = if text == READS_ONLY { "apps:read" } else { "apps:run apps:read" };
         let id = TokenId::new("tok_bench").expect("well formed");
         let subject = Subject::Account { id: AccountId::new("acc-member").expect("well formed") };
-        let record = TokenRecord::new(id, "account", subject, ends)
-            .with_scopes(ScopeSet::parse("apps:run apps:read"));
-        Ok(known.then_some(record))
+        Ok(Some(
+            TokenRecord::new(id, "account", subject, ends).with_scopes(ScopeSet::parse(scopes)),
+        ))
     }
 }
 
@@ -60,15 +70,23 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let store = MemoryStore::new();
-        let (account, workspace) = (AccountId::new("acc-member"), WorkspaceId::new("ws-north"));
-        let (account, workspace) = (account.expect("well formed"), workspace.expect("well formed"));
+        let account = AccountId::new("acc-member").expect("well formed");
+        let workspace = |id: &str| WorkspaceId::new(id).expect("well formed");
+        let app = |id: &str| AppId::new(id).expect("well formed");
+        let (north, south) = (workspace("ws-north"), workspace("ws-south"));
         store.put_account(account.clone(), AccountStatus::Active);
-        store.put_workspace(workspace.clone(), WorkspaceStatus::Active);
-        store.put_member(&workspace, &account, "editor").expect("both are there");
-        let app = AppId::new("app-members").expect("well formed");
-        store.put_app(app, &workspace, AccessMode::PrivateAll).expect("the workspace is there");
+        store.put_workspace(north.clone(), WorkspaceStatus::Active);
+        store.put_workspace(south.clone(), WorkspaceStatus::Active);
+        store.put_member(&north, &account, "editor").expect("both are there");
+        for (id, workspace) in
+            [("app-members", &north), ("app-disabled", &north), ("app-foreign", &south)]
+        {
+            let put = store.put_app(app(id), workspace, AccessMode::PrivateAll);
+            put.expect("the workspace is there");
+        }
+        store.set_app_enabled(&app("app-disabled"), false);
         // entries must outlive the bench: what is measured is the hit
-        let auth = Authenticator::builder(kinds(), OneToken)
+        let auth = Authenticator::builder(kinds(), Tokens)
             .positive_ttl(std::time::Duration::from_secs(300))
             .fact_ttl(std::time::Duration::from_secs(60))
             .tombstone_life(std::time::Duration::from_secs(600))

@@ -1,0 +1,3 @@
+//! Tables that are longer than what they hold.
+
+mod credential;
