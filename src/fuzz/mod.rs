@@ -7,10 +7,13 @@
 mod input;
 
 pub(crate) mod bearer_header;
+mod bus_line;
 mod cache_key;
 mod challenge;
 mod header_set;
 mod path_resolve;
+#[cfg(feature = "redis")]
+mod redis_reply;
 mod scope_parse;
 mod stack;
 mod token_shape;
@@ -19,10 +22,13 @@ pub(crate) mod window;
 /// The bodies by name, as the folders of seeds are called.
 const BODIES: &[(&str, fn(&[u8]))] = &[
     ("bearer_header", bearer_header::holds),
+    ("bus_line", bus_line::holds),
     ("cache_key", cache_key::holds),
     ("challenge", challenge::holds),
     ("header_set", header_set::holds),
     ("path_resolve", path_resolve::holds),
+    #[cfg(feature = "redis")]
+    ("redis_reply", redis_reply::holds),
     ("scope_parse", scope_parse::holds),
     ("stack", stack::holds),
     ("token_shape", token_shape::holds),
@@ -46,7 +52,8 @@ mod tests {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
         let folders: Vec<_> =
             fs::read_dir(&seeds).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(folders.len(), BODIES.len(), "a folder of seeds for each target");
+        let built = BODIES.len() + usize::from(cfg!(not(feature = "redis")));
+        assert_eq!(folders.len(), built, "a folder of seeds for each target");
         for (name, body) in BODIES {
             let mut count = 0;
             for seed in fs::read_dir(seeds.join(name)).unwrap() {

@@ -17,7 +17,7 @@ mod memory;
 mod notice;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-mod redis;
+pub(crate) mod redis;
 mod sequence;
 mod shared;
 mod token;

@@ -10,7 +10,7 @@ mod contexts;
 mod fault;
 mod key;
 mod link;
-mod script;
+pub(crate) mod script;
 mod server;
 mod windows;
 

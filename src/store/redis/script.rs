@@ -74,7 +74,7 @@ impl Decision {
 }
 
 /// Reads a reply; `None` if it cannot be one to this question.
-pub(super) fn read(reply: &Value, ask: &Ask<'_>) -> Option<Answer> {
+pub(crate) fn read(reply: &Value, ask: &Ask<'_>) -> Option<Answer> {
     let Value::Array(values) = reply else { return None };
     let [Value::Int(admitted @ (0 | 1)), Value::Int(now), logs @ ..] = values.as_slice() else {
         return None;
