@@ -85,6 +85,7 @@ fn a_value_outside_a_range_is_refused_with_the_range_of_the_page() {
         ("max_waiting_keys", |b, _| b.max_waiting_keys(usize::MAX)),
         ("tombstone_life", |b, far| b.tombstone_life(far)),
         ("tombstone_capacity", |b, _| b.tombstone_capacity(0)),
+        ("shared_cache_deadline", |b, far| b.shared_cache_deadline(far)),
         ("audit_allowed_sample", |b, _| b.audit_allowed_sample(2.0)),
         ("audit_denied_per_second", |b, _| b.audit_denied_per_second(0)),
     ] {
@@ -122,6 +123,11 @@ fn the_docs_of_a_setter_say_what_the_page_says() {
         (AUTH, "max_waiting_keys", auth),
         (AUTH, "tombstone_life", auth),
         (AUTH, "tombstone_capacity", auth),
+        (AUTH, "bus", auth),
+        (AUTH, "tells", auth),
+        (AUTH, "shared_cache", auth),
+        (AUTH, "name", auth),
+        (AUTH, "shared_cache_deadline", auth),
         (AUTH, "audit_allowed_sample", auth),
         (AUTH, "audit_denied_per_second", auth),
         (TOKENS, "max_token_len", "src/token/builder.rs"),
@@ -136,6 +142,13 @@ fn the_docs_of_a_setter_say_what_the_page_says() {
         (LIMITS, "max_keys", limits),
         (LIMITS, "when_full", limits),
         (LIMITS, "deadline", limits),
+        (LIMITS, "exact_up_to", "src/limit/policy.rs"),
+        (LIMITS, "deny_cache", limits),
+        (LIMITS, "on_outage", limits),
+        (LIMITS, "local_share", limits),
+        (LIMITS, "breaker_in_a_row", limits),
+        (LIMITS, "breaker_within_second", limits),
+        (LIMITS, "breaker_probe", limits),
         (FORWARD, "max_value_bytes", forward),
         (FORWARD, "max_total_bytes", forward),
     ] {
@@ -182,7 +195,7 @@ fn field(text: &str, name: &str) -> String {
 /// Without what differs between prose and `Debug`: spaces, thousands, capitals, marks of code and links.
 fn plain(text: &str) -> String {
     let text = text.replace("Fields::", "").replace("Mode::", "").replace("WhenFull::", "");
-    let text = text.replace("Anonymous::", "");
+    let text = text.replace("Anonymous::", "").replace("Outage::", "").replace(" ± 50 %", "");
     let marks = [' ', ',', '`', '[', ']'];
     text.chars().filter(|letter| !marks.contains(letter)).collect::<String>().to_lowercase()
 }
@@ -211,6 +224,7 @@ fn page() -> BTreeMap<(String, String), (String, String)> {
             else {
                 continue;
             };
+            let name = name.trim_start_matches("Policy::");
             let default = defaults.get(at).or_else(|| defaults.last()).unwrap();
             let row = (default.replace('`', ""), range.replace('`', ""));
             rows.insert((section.clone(), name.to_owned()), row);

@@ -67,6 +67,8 @@ mod processes;
 mod recorded;
 #[cfg(not(feature = "metrics"))]
 mod silent;
+#[cfg(feature = "metrics")]
+mod windows;
 
 #[cfg(feature = "metrics")]
 pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_breaker};
@@ -74,9 +76,11 @@ pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_brea
 pub use self::recorded::describe;
 #[cfg(feature = "metrics")]
 pub(crate) use self::recorded::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, StoreMeter, flushed,
-    refused, revoked, suppressed,
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
+    revoked, suppressed,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use self::windows::StoreMeter;
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::silent::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::metrics::{
     BreakerState, Flush, Lacking, LimitSource, LimitVerdict, LoadEnd, Origin, Refused, Removed,
-    StoreOutcome, processes,
+    processes, windows,
 };
 
 const DECISIONS: &str = "tower_bearer_decisions_total";
@@ -26,9 +26,6 @@ pub(super) const BREAKER: &str = "tower_bearer_breaker_state";
 const REVOCATIONS: &str = "tower_bearer_revocations_total";
 const SUPPRESSED: &str = "tower_bearer_audit_suppressed_total";
 const LIMITER_DECISIONS: &str = "tower_bearer_limiter_decisions_total";
-const STORE_SECONDS: &str = "tower_bearer_limiter_store_seconds";
-const STORE_FAILURES: &str = "tower_bearer_limiter_failures_total";
-const DEGRADED: &str = "tower_bearer_limiter_degraded_total";
 const LIMITER_KEYS: &str = "tower_bearer_limiter_keys";
 const LIMITER_EVICTED: &str = "tower_bearer_limiter_evicted_total";
 const FORWARDED: &str = "tower_bearer_forward_total";
@@ -49,11 +46,9 @@ pub fn describe() {
     describe_gauge!(BREAKER, "0 closed, 1 half open, 2 open");
     describe_counter!(REVOCATIONS, "Tokens ended");
     processes::describe();
+    windows::describe();
     describe_counter!(SUPPRESSED, "Audit events of refusals that the cap held back");
     describe_counter!(LIMITER_DECISIONS, "Decisions of limiters");
-    describe_histogram!(STORE_SECONDS, Unit::Seconds, "How long calls to shared windows took");
-    describe_counter!(STORE_FAILURES, "Failed calls to shared windows");
-    describe_counter!(DEGRADED, "Decisions that shared windows did not make");
     describe_gauge!(LIMITER_KEYS, "Logs kept in this process, and denials remembered");
     describe_counter!(LIMITER_EVICTED, "Live ones that had to go for others");
     describe_counter!(FORWARDED, "Requests prepared for an upstream");
@@ -63,7 +58,7 @@ pub fn describe() {
 
 /// The counters of one metric that were needed so far; at most [`MOST`] keep their handle.
 #[derive(Debug, Default)]
-struct Counters {
+pub(super) struct Counters {
     first: OnceLock<Box<Counted>>,
 }
 
@@ -78,7 +73,7 @@ struct Counted {
 const MOST: usize = 64;
 
 impl Counters {
-    fn count(&self, configured: &str, fixed: [&'static str; 4], register: impl Fn() -> Counter) {
+    pub(super) fn count(&self, configured: &str, fixed: [&'static str; 4], register: impl Fn() -> Counter) {
         let mut place = &self.first;
         let mut seen = 0;
         while seen < MOST {
@@ -382,43 +377,6 @@ impl LimitMeter {
                 "policy" => policy.to_owned(), "verdict" => verdict, "source" => source
             )
         });
-    }
-}
-
-/// The calls to one shared store of windows.
-#[derive(Debug, Default)]
-pub(crate) struct StoreMeter {
-    seconds: OnceLock<[Histogram; 3]>,
-    failures: Counters,
-    degraded: Counters,
-}
-
-impl StoreMeter {
-    pub(crate) fn took(&self, outcome: StoreOutcome, nanos: u64) {
-        let series = |outcome: &'static str| histogram!(STORE_SECONDS, "outcome" => outcome);
-        let [admitted, denied, failed] = self.seconds.get_or_init(|| {
-            self.breaker(false);
-            ["admitted", "denied", "failed"].map(series)
-        });
-        let histogram = match outcome {
-            StoreOutcome::Admitted => admitted,
-            StoreOutcome::Denied => denied,
-            StoreOutcome::Failed => failed,
-        };
-        histogram.record(Duration::from_nanos(nanos).as_secs_f64());
-    }
-
-    pub(crate) fn failed(&self, reason: &'static str) {
-        let register = || counter!(STORE_FAILURES, "reason" => reason);
-        self.failures.count("", [reason, "", "", ""], register);
-    }
-
-    pub(crate) fn degraded(&self, reason: &'static str) {
-        self.degraded.count("", [reason, "", "", ""], || counter!(DEGRADED, "reason" => reason));
-    }
-
-    pub(crate) fn breaker(&self, is_open: bool) {
-        gauge!(BREAKER, "dependency" => "limiter").set(if is_open { 2.0 } else { 0.0 });
     }
 }
 
