@@ -11,6 +11,9 @@
     reason = "real processes: it reads the time that Redis reads"
 )]
 
+#[path = "support/limits.rs"]
+#[expect(dead_code, reason = "a test kit of which this file uses a part")]
+mod limits;
 #[path = "support/proxy.rs"]
 #[expect(dead_code, reason = "a test kit of which this file uses a part")]
 mod proxy;
@@ -23,7 +26,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tower_bearer::limit::Limit;
+use tower_bearer::clock::SystemClock;
+use tower_bearer::limit::{Limit, Limiter, Policy};
 use tower_bearer::store::{
     Answer, Ask, AskItem, LogId, PolicyName, Redis, RedisError, RedisWindows, Standing,
     StoreFailure, WindowKey, WindowStore,
@@ -296,6 +300,38 @@ async fn one_round_trip_whatever_the_number_of_policies() {
     let info = server.say(&["INFO", "commandstats"]);
     let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
     assert!(calls.starts_with("5,"), "L321 L956: {calls}");
+}
+
+/// How many round trips the requests of one token cost: one that passes takes one, one that is known to be over its
+/// limit takes none.
+#[tokio::test]
+async fn round_trips() {
+    let Some(server) = RedisServer::start() else { return };
+    let windows = RedisWindows::new(&Redis::open(&server.url()).unwrap());
+    let policy = Policy::per_token(limit(100, 60_000));
+    let limiter = Limiter::builder().policy(policy).store(windows).build().unwrap();
+    limiter.ready().await.unwrap();
+    let desk = limits::Desk::with(|builder| builder.clock(SystemClock::new()));
+    let token = desk.token("a", "acc");
+    let context = desk.auth.authenticate(&token).await.unwrap();
+    let calls = || {
+        let info = server.say(&["INFO", "commandstats"]);
+        let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        calls.and_then(|rest| rest.split(',').next()).unwrap().parse::<u32>().unwrap()
+    };
+    let before = calls();
+    for _ in 0..100 {
+        assert!(limiter.check(&context, 1).await.is_ok());
+    }
+    let admitted = calls() - before;
+    assert!(limiter.check(&context, 1).await.is_err());
+    let before = calls();
+    for _ in 0..1_000 {
+        assert!(limiter.check(&context, 1).await.is_err());
+    }
+    let denied = calls() - before;
+    println!("shared round trips: {admitted} for 100 admitted, {denied} for 1000 known denials");
+    assert_eq!((admitted, denied), (100, 0), "L956");
 }
 
 #[tokio::test]

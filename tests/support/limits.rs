@@ -92,7 +92,7 @@ impl Desk {
 
 pub(crate) fn record(name: &str, account: &str) -> TokenRecord {
     let subject = Subject::Account { id: AccountId::new(account).unwrap() };
-    let ends = Timestamp::from_secs(1_800_000_000);
+    let ends = Timestamp::from_secs(4_000_000_000);
     TokenRecord::new(TokenId::new(name).unwrap(), "account", subject, ends)
         .with_scopes(ScopeSet::from_names(["apps:read"]))
 }

@@ -41,8 +41,7 @@ end
 
 local cost = ARGV[1] + 0
 local full = false
-local reply = { 1, now }
-local values, stamps, px, moved = {}, {}, {}, {}
+local reply, values, moved = { 1, now }, {}, nil
 
 local function read(v, at)
   local a, b, c, d = byte(v, at, at + 3)
@@ -50,7 +49,8 @@ local function read(v, at)
 end
 
 for i = 1, #KEYS do
-  local limit, window, q = ARGV[3 * i - 1] + 0, ARGV[3 * i] + 0, ARGV[3 * i + 1] + 0
+  local at = 3 * i
+  local limit, window, q = ARGV[at - 1] + 0, ARGV[at] + 0, ARGV[at + 1] + 0
   local v = call('GET', KEYS[i]) or ''
   local len, unit, stamp, ahead = #v, 4, now, 0
   if q > 0 then
@@ -65,10 +65,11 @@ for i = 1, #KEYS do
     local over = (read(v, len - unit + 1) - stamp) % M
     if over > 0 and over < 2147483648 then
       local parts = {}
-      for at = 1, len, unit do
-        parts[#parts + 1] = pack('>I4', (read(v, at) - over) % M) .. sub(v, at + 4, at + unit - 1)
+      for from = 1, len, unit do
+        parts[#parts + 1] = pack('>I4', (read(v, from) - over) % M) .. sub(v, from + 4, from + unit - 1)
       end
-      v, moved[i] = table.concat(parts), true
+      v, moved = table.concat(parts), moved or {}
+      moved[i] = true
     end
     -- units that no longer count are at the front
     local from, age = 1, (stamp - read(v, 1)) % M - ahead
@@ -83,7 +84,10 @@ for i = 1, #KEYS do
       if q == 0 then
         live = len / 4
       else
-        for at = 5, len, 8 do live = live + read(v, at) end
+        for from = 5, len, 8 do
+          local a, b, c, d = byte(v, from, from + 3)
+          live = live + a * 16777216 + b * 65536 + c * 256 + d
+        end
       end
     end
   end
@@ -91,44 +95,47 @@ for i = 1, #KEYS do
   local left, is_full = limit - live, 0
   if cost > left then
     -- wait for the youngest of the units that have to leave
-    local must, at = cost - left, 1
+    local must, from = cost - left, 1
     if q == 0 then
-      at = must * 4 - 3
+      from = must * 4 - 3
     else
       local sum = read(v, 5)
       while sum < must do
-        at = at + 8
-        sum = sum + read(v, at + 4)
+        from = from + 8
+        sum = sum + read(v, from + 4)
       end
     end
-    ms = window - (stamp - read(v, at)) % M + ahead
+    ms = window - (stamp - read(v, from)) % M + ahead
     full, is_full = true, 1
   end
-  values[i], stamps[i] = v, stamp
-  px[i] = q == 0 and ARGV[3 * i] or ahead + window
-  local at = 3 * i
+  values[i] = v
   reply[at], reply[at + 1], reply[at + 2] = is_full, left, ms
 end
 
+if full then reply[1] = 0 end
 for i = 1, #KEYS do
   local v, at = values[i], 3 * i
-  if full then
-    if moved[i] then call('SET', KEYS[i], v, 'PX', px[i]) end
-    if reply[at + 1] < 0 then reply[at + 1] = 0 end
-  else
-    local stamp, len = stamps[i], #v
-    if len == 0 then reply[at + 2] = px[i] + 0 end
-    if ARGV[at + 1] == '0' then
-      local one = pack('>I4', stamp)
-      v = v .. (cost == 1 and one or string.rep(one, cost))
-    elseif len > 0 and read(v, len - 7) == stamp then
-      v = sub(v, 1, len - 4) .. pack('>I4', read(v, len - 3) + cost)
-    else
-      v = v .. pack('>I4I4', stamp, cost)
+  if full and reply[at + 1] < 0 then reply[at + 1] = 0 end
+  if not full or (moved and moved[i]) then
+    local q, stamp, px = ARGV[at + 1], now, ARGV[at]
+    if q ~= '0' then
+      local rounded = math.ceil(abs / q) * q
+      stamp, px = rounded % M, rounded - abs + px
     end
-    call('SET', KEYS[i], v, 'PX', px[i])
-    reply[at + 1] = reply[at + 1] - cost
+    if not full then
+      local len = #v
+      reply[at + 1] = reply[at + 1] - cost
+      if len == 0 then reply[at + 2] = px + 0 end
+      if q == '0' then
+        local one = pack('>I4', stamp)
+        v = v .. (cost == 1 and one or string.rep(one, cost))
+      elseif len > 0 and read(v, len - 7) == stamp then
+        v = sub(v, 1, len - 4) .. pack('>I4', read(v, len - 3) + cost)
+      else
+        v = v .. pack('>I4I4', stamp, cost)
+      end
+    end
+    call('SET', KEYS[i], v, 'PX', px)
   end
 end
-if full then reply[1] = 0 end
 return reply

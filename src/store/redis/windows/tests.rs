@@ -166,6 +166,36 @@ fn a_log_that_is_none() {
     assert_eq!(desk.server.say(&["TYPE", &desk.key(&b)]), "list", "L327");
 }
 
+/// The schedules of the page that are short enough for a server: calls, what the exact log admits of them, and the rounded.
+#[test]
+fn schedules() {
+    let Some(desk) = Desk::new() else { return };
+    let every = |step: u64, count: u64| (0..count).map(move |call| call * step);
+    let minute = limit(60, 60_000);
+    for (name, calls, exact, rounded) in [
+        ("L1002", every(61_000, 10).flat_map(|at| [at; 60]).collect::<Vec<_>>(), 600, 600),
+        ("L1003", every(1_000, 600).collect(), 600, 591),
+        ("L1004", every(500, 1_200).collect(), 600, 600),
+        ("L1006", [0; 60].into_iter().chain((1..600).map(|s| s * 1_000)).collect(), 600, 592),
+        (
+            "L1007",
+            (0..7).flat_map(|k| (0..80).map(move |call| k * 90_000 + call * 10)).collect(),
+            420,
+            420,
+        ),
+    ] {
+        desk.server.say(&["FLUSHALL"]);
+        // stamps are rounded by the server's own time, so the schedule begins at a multiple of the quantum
+        let start = T - T % 469;
+        let admitted = |item: &AskItem<'_>| {
+            let admits = |at: &&u64| desk.ask(&[*item], 1, start + **at).unwrap().is_admitted();
+            calls.iter().filter(admits).count()
+        };
+        assert_eq!(admitted(&desk.item(0, minute, false)), exact, "L1011 {name}");
+        assert_eq!(admitted(&desk.item(0, minute, true)), rounded, "L1011 {name} rounded");
+    }
+}
+
 /// One call of a sequence: how far the clock moves, what it costs, and which logs it takes under which limits.
 #[derive(Clone, Debug)]
 struct Call {
