@@ -92,14 +92,15 @@
 //! | How do several processes tell each other of revocations? | [`store::RevocationBus`], [`store::ContextStore`] |
 //! | How are limits set? | [`limit`] |
 //! | What does a refusal say? | [`rejection`] |
-//! | What does the upstream learn? | [`forward`] |
+//! | What does the upstream learn, and how does it know? | [`forward`], `receiver` (feature `signed`) |
 //! | How do my tests move time? | [`clock::ManualClock`] |
 //! | How do my tests forge a caller? | feature `test-util` |
 //! | How is it done? Why so? What if? | [`manual`] |
 //!
 //! # Features
 //!
-//! Each only adds: `axum` (extractors), `metrics` (counters, gauges and times for the `metrics` facade), `test-util` (forged
+//! Each only adds: `axum` (extractors), `metrics` (counters, gauges and times for the `metrics` facade), `signed` (signed identity and its
+//! receiver), `test-util` (forged
 //! contexts and scripted stores, for `[dev-dependencies]`), `full` (all).
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -129,6 +130,9 @@ pub mod manual;
 pub mod metrics;
 #[cfg(not(feature = "metrics"))]
 mod metrics;
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub mod receiver;
 pub mod rejection;
 pub mod scope;
 pub mod stack;

@@ -15,6 +15,8 @@ use super::mode::Mode;
 use super::names::{DEFAULT_PREFIX, Group, emitted_name, prefix};
 use super::overrides::Override;
 use super::set::ForwardSet;
+#[cfg(feature = "signed")]
+use super::sign::Signing;
 use super::upstream::{STATIC, Upstream};
 use super::write::{Mapped, Overflow, Writer};
 
@@ -41,6 +43,8 @@ pub struct ForwardOptions {
     pub(super) max_value: usize,
     pub(super) may_enable: bool,
     pub(super) may_weaken: bool,
+    #[cfg(feature = "signed")]
+    pub(super) signing: Option<Signing>,
     max_total: usize,
     overflow: Overflow,
     identifiers: Identifiers,
@@ -63,6 +67,8 @@ impl ForwardOptions {
             max_value: 4096,
             may_enable: false,
             may_weaken: false,
+            #[cfg(feature = "signed")]
+            signing: None,
             max_total: 8192,
             overflow: Overflow::Refuse,
             identifiers: Identifiers::AsTheyAre,
@@ -70,6 +76,16 @@ impl ForwardOptions {
             payload: None,
             set: None,
         }
+    }
+
+    /// Forwarding to `upstream` in mode [`SignedHeaders`](Mode::SignedHeaders), with the default of every other setting.
+    ///
+    /// The signature covers what is sent as it leaves: put the layer where method, path and query are final, best
+    /// [in front of the client](crate::stack::IdentityForward::client_side), and inside of what retries.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn signed_headers(upstream: Upstream, signing: Signing) -> Self {
+        Self { signing: Some(signing), ..Self::new(upstream, Mode::SignedHeaders) }
     }
 
     /// Takes this set of managed names instead of the process's, with its rules of what is removed.
@@ -178,6 +194,7 @@ impl ForwardOptions {
     /// [`ConfigError::PrefixShape`] and [`ConfigError::PrefixReserved`] for the prefix; [`ConfigError::NameShape`],
     /// [`ConfigError::NameReserved`], [`ConfigError::NameTaken`] for mapped and payload headers;
     /// [`ConfigError::NameManaged`] and [`ConfigError::NameTaken`] for static headers; [`ConfigError::OutOfRange`] for caps.
+    /// In mode `signed_headers` also `ConfigError::NoKeys`, `ConfigError::BodyNotBound`, and `OutOfRange` for the lifetime.
     pub fn build(self) -> Result<Forwarding, ConfigError> {
         let caps = 1..=65_536;
         for (setting, bytes) in
@@ -186,6 +203,10 @@ impl ForwardOptions {
             if !caps.contains(&bytes) {
                 return Err(ConfigError::OutOfRange { setting });
             }
+        }
+        #[cfg(feature = "signed")]
+        if self.mode == Mode::SignedHeaders {
+            self.signing.as_ref().ok_or(ConfigError::NoKeys)?.check()?;
         }
         let family = prefix(&self.prefix)?;
         let set = self.set.clone().unwrap_or_else(ForwardSet::process);

@@ -5,6 +5,9 @@
 
 use std::borrow::Cow;
 
+#[cfg(feature = "signed")]
+use super::sign::KeyFault;
+
 /// A setting of identity forwarding that cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -74,6 +77,24 @@ pub enum ConfigError {
         /// The setting.
         setting: &'static str,
     },
+    /// A key that must not sign or verify.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    #[error("key {fault}")]
+    Key {
+        /// What is wrong with it.
+        fault: KeyFault,
+    },
+    /// `signed_headers` without keys, which only [`ForwardOptions::signed_headers`](super::ForwardOptions::signed_headers) gives.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    #[error("signed_headers has no keys; use ForwardOptions::signed_headers")]
+    NoKeys,
+    /// The body cannot be part of the signature here: both ends must say `without_body`.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    #[error("layers cannot bind the body to the signature yet; say without_body at both ends")]
+    BodyNotBound,
     /// An override that is no JSON object, has an unknown key, a key twice, or a value of the wrong type.
     #[error("override is not one object of known keys with values of their types")]
     Override,
@@ -139,4 +160,9 @@ pub enum ForwardError {
     /// The upstream has no configuration that could be used.
     #[error("forwarding is not configured for this upstream")]
     Misconfigured,
+    /// No signature could be made: the operating system gave no randomness.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    #[error("the request could not be signed")]
+    Unsigned,
 }

@@ -9,7 +9,7 @@ use std::array;
 
 /// A folded name, or a family of them.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     folded: Box<[u8]>,
     reach: Reach,
 }
@@ -40,7 +40,7 @@ impl Pattern {
     }
 
     /// One name, whatever it ends in.
-    pub(super) fn exact(name: &str) -> Self {
+    pub(crate) fn exact(name: &str) -> Self {
         Self { folded: name.bytes().map(fold).collect(), reach: Reach::Exact }
     }
 
@@ -51,7 +51,7 @@ impl Pattern {
 
     /// Is `name`, folded, one of these?
     #[inline]
-    pub(super) fn covers(&self, name: &[u8]) -> bool {
+    pub(crate) fn covers(&self, name: &[u8]) -> bool {
         let stem = &*self.folded;
         if name.len() < stem.len() || (self.reach == Reach::Exact && name.len() != stem.len()) {
             return false;

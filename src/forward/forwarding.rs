@@ -17,6 +17,8 @@ use super::overrides::Override;
 use super::set::ForwardSet;
 use super::upstream::Upstream;
 use super::write::Writer;
+#[cfg(feature = "signed")]
+use crate::clock::Timestamp;
 
 /// Forwarding to one upstream, checked and ready: a pure function of a request's head and its caller.
 ///
@@ -117,12 +119,54 @@ impl Forwarding {
     ///
     /// # Errors
     /// [`ForwardError::IdentityMissing`] if there is no identity and it is required; [`ForwardError::Unencodable`] and
-    /// [`ForwardError::TooLarge`] name the field; [`ForwardError::Misconfigured`] after a refused override. The removal is
-    /// done in any case, nothing is inserted, and the request must not be sent.
+    /// [`ForwardError::TooLarge`] name the field; [`ForwardError::Misconfigured`] after a refused override, and in mode
+    /// `signed_headers`, which needs the time. The removal is done in any case, and the request must not be sent.
     pub fn prepare_request(
         &self,
         head: &mut Parts,
         identity: Option<&Identity<'_>>,
+    ) -> Result<Prepared, ForwardError> {
+        #[cfg(feature = "signed")]
+        if self.mode() == Mode::SignedHeaders {
+            let _counts = self.set.clean_request(&mut head.headers);
+            return Err(ForwardError::Misconfigured);
+        }
+        self.prepare(head, identity, |_| ())
+    }
+
+    /// As [`prepare_request`](Self::prepare_request), and signs what was inserted if the mode says so.
+    ///
+    /// `now` is asked only for a signature. After this nothing that is covered may change: method, path, query and every
+    /// header that was inserted. An optional request without identity is not signed.
+    ///
+    /// # Errors
+    /// As [`prepare_request`](Self::prepare_request), and [`ForwardError::Unsigned`].
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn prepare_request_at(
+        &self,
+        head: &mut Parts,
+        identity: Option<&Identity<'_>>,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<Prepared, ForwardError> {
+        let signing = self.options.signing.as_ref();
+        let Some(signing) = signing.filter(|_| self.mode() == Mode::SignedHeaders) else {
+            return self.prepare(head, identity, |_| ());
+        };
+        let mut inserted = Vec::new();
+        let prepared = self.prepare(head, identity, |name| inserted.push(name.clone()))?;
+        if prepared.outcome == Outcome::Sent {
+            let authority = self.options.upstream.authority();
+            signing.sign(head, &authority, &inserted, now())?;
+        }
+        Ok(prepared)
+    }
+
+    fn prepare(
+        &self,
+        head: &mut Parts,
+        identity: Option<&Identity<'_>>,
+        inserted: impl FnMut(&HeaderName),
     ) -> Result<Prepared, ForwardError> {
         let cleaned = self.set.clean_request(&mut head.headers);
         let writer = match &self.action {
@@ -138,7 +182,7 @@ impl Forwarding {
             head.headers.insert(name.clone(), value.clone());
         }
         if let (Some(identity), Some(plan)) = (identity, plan) {
-            writer.write(plan, identity, &mut head.headers)?;
+            writer.write(plan, identity, &mut head.headers, inserted)?;
         }
         let outcome = identity.map_or(Outcome::Anonymous, |_| Outcome::Sent);
         Ok(Prepared { outcome, cleaned })

@@ -71,6 +71,18 @@ pub(super) const FIELDS: [(Field, &str, &str, &str); 17] = [
     (Field::DelegationChain, "delegation_chain", "delegation-chain", "delegation_chain"),
 ];
 
+/// Each field and the suffix of its header, for whoever reads them.
+#[cfg(feature = "signed")]
+pub(crate) const HEADERS: [(Field, &str); FIELDS.len()] = {
+    let mut headers = [(Field::Id, ""); FIELDS.len()];
+    let mut place = 0;
+    while place < FIELDS.len() {
+        headers[place] = (FIELDS[place].0, FIELDS[place].2);
+        place += 1;
+    }
+    headers
+};
+
 /// A set of fields; the id is always among them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Fields(u32);

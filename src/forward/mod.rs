@@ -21,6 +21,9 @@ mod mode;
 mod names;
 mod overrides;
 mod set;
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub(crate) mod sign;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -37,5 +40,15 @@ pub use identity::{Field, Identity};
 pub use mode::Mode;
 pub use overrides::Override;
 pub use set::ForwardSet;
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
 pub use upstream::Upstream;
 pub use write::Overflow;
+#[cfg(feature = "signed")]
+pub(crate) use {
+    fold::Pattern,
+    identity::HEADERS,
+    names::{DEFAULT_PREFIX, emitted_name, prefix},
+    upstream::Authority,
+};

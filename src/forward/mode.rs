@@ -12,6 +12,12 @@ pub enum Mode {
     Off,
     /// `headers`: plain headers. They prove nothing: only for upstreams that nobody else can reach.
     Headers,
+    /// `signed_headers`: the same and a signature over them, method, authority, path and query (RFC 9421).
+    ///
+    /// Built by [`ForwardOptions::signed_headers`](super::ForwardOptions::signed_headers), which is given the keys.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    SignedHeaders,
 }
 
 impl Mode {
@@ -21,6 +27,8 @@ impl Mode {
         match self {
             Self::Off => "off",
             Self::Headers => "headers",
+            #[cfg(feature = "signed")]
+            Self::SignedHeaders => "signed_headers",
         }
     }
 }
@@ -30,9 +38,13 @@ impl FromStr for Mode {
     type Err = ConfigError;
 
     fn from_str(word: &str) -> Result<Self, ConfigError> {
-        [Self::Off, Self::Headers]
-            .into_iter()
-            .find(|mode| mode.word() == word)
-            .ok_or(ConfigError::UnknownWord { setting: "mode" })
+        const MODES: &[Mode] = &[
+            Mode::Off,
+            Mode::Headers,
+            #[cfg(feature = "signed")]
+            Mode::SignedHeaders,
+        ];
+        let known = MODES.iter().find(|mode| mode.word() == word);
+        known.copied().ok_or(ConfigError::UnknownWord { setting: "mode" })
     }
 }

@@ -33,7 +33,7 @@ pub(super) enum Group {
 }
 
 /// The prefix of identity headers unless another is chosen.
-pub(super) const DEFAULT_PREFIX: &str = "X-Forwarded-User";
+pub(crate) const DEFAULT_PREFIX: &str = "X-Forwarded-User";
 
 /// Every name that is managed from the start.
 pub(super) const BUILT_IN: &[(&str, Group)] = &[
@@ -105,7 +105,7 @@ pub(super) fn reserved(pattern: &Pattern) -> Option<&'static str> {
 }
 
 /// A prefix that may be emitted under.
-pub(super) fn prefix(text: &str) -> Result<Pattern, ConfigError> {
+pub(crate) fn prefix(text: &str) -> Result<Pattern, ConfigError> {
     let inner = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let ends = text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.ends_with('-');
     if !(inner && ends && (3..=64).contains(&text.len())) {
@@ -121,7 +121,7 @@ pub(super) fn field_name(setting: &'static str, text: &str) -> Result<HeaderName
 }
 
 /// A field name that a setting may emit.
-pub(super) fn emitted_name(setting: &'static str, text: &str) -> Result<HeaderName, ConfigError> {
+pub(crate) fn emitted_name(setting: &'static str, text: &str) -> Result<HeaderName, ConfigError> {
     let name = field_name(setting, text)?;
     match RESERVED
         .iter()

@@ -4,6 +4,8 @@
 //! 2. What gives an upstream less protection or more facts needs a permission of the base.
 
 use serde::Deserialize;
+#[cfg(feature = "signed")]
+use std::time::Duration;
 
 use super::config::ForwardOptions;
 use super::error::ConfigError;
@@ -110,13 +112,11 @@ impl Override {
             let permission = "local_may_weaken";
             if permitted { Ok(()) } else { Err(ConfigError::NotPermitted { setting, permission }) }
         };
-        if self.sign == Some(true) {
-            return Err(ConfigError::Unavailable { setting: "sign" });
-        }
         if self.lifetime_secs.is_some_and(|secs| !(1..=3600).contains(&secs)) {
             return Err(ConfigError::OutOfRange { setting: "lifetime_secs" });
         }
         self.switch(&mut local)?;
+        self.sign(base, &mut local)?;
         if let Some(required) = self.required {
             may_weaken("required", required || !base.required || base.may_weaken)?;
             local.required = required;
@@ -137,6 +137,41 @@ impl Override {
             local.max_value = if base.may_weaken { bytes } else { bytes.min(base.max_value) };
         }
         Ok(local)
+    }
+
+    /// Whether and for how long it is signed afterwards: less only by permission.
+    #[cfg(feature = "signed")]
+    fn sign(&self, base: &ForwardOptions, local: &mut ForwardOptions) -> Result<(), ConfigError> {
+        let was_signed = base.mode == Mode::SignedHeaders;
+        local.mode = match (self.sign, local.mode) {
+            (Some(true), Mode::Headers) => Mode::SignedHeaders,
+            (Some(false), Mode::SignedHeaders) => Mode::Headers,
+            (_, mode) => mode,
+        };
+        let Some(signing) = local.signing.take() else {
+            let setting = if self.sign == Some(true) { "sign" } else { "mode" };
+            let asked = self.sign == Some(true) || local.mode == Mode::SignedHeaders;
+            return if asked { Err(ConfigError::Unavailable { setting }) } else { Ok(()) };
+        };
+        if was_signed && local.mode == Mode::Headers && !base.may_weaken {
+            let setting = if self.sign == Some(false) { "sign" } else { "mode" };
+            return Err(ConfigError::NotPermitted { setting, permission: "local_may_weaken" });
+        }
+        local.signing = Some(match self.lifetime_secs {
+            Some(secs) if base.may_weaken || secs < signing.life_secs() => {
+                signing.lifetime(Duration::from_secs(secs))
+            }
+            _ => signing,
+        });
+        Ok(())
+    }
+
+    #[cfg(not(feature = "signed"))]
+    fn sign(&self, _base: &ForwardOptions, _local: &mut ForwardOptions) -> Result<(), ConfigError> {
+        if self.sign == Some(true) {
+            return Err(ConfigError::Unavailable { setting: "sign" });
+        }
+        Ok(())
     }
 
     /// What is on afterwards. Switching on is `enabled` or another mode than off; either way the base must permit it.

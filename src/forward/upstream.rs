@@ -112,6 +112,12 @@ impl Upstream {
         })
     }
 
+    /// The authority as it is signed: in lower case, without default port.
+    #[cfg(feature = "signed")]
+    pub(super) fn authority(&self) -> String {
+        self.origin.authority()
+    }
+
     pub(super) fn statics(&self) -> &[(HeaderName, HeaderValue)] {
         &self.statics
     }
@@ -207,6 +213,52 @@ impl Origin {
                 .ok_or(UrlFault::Malformed)?,
         };
         Ok((scheme, host, port))
+    }
+}
+
+/// The host and port that a receiver is reached by.
+#[cfg(feature = "signed")]
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    origin: Origin,
+    signed: Box<str>,
+}
+
+#[cfg(feature = "signed")]
+impl Authority {
+    /// By the URL that clients use, of which path and query say nothing.
+    pub(crate) fn of_url(url: &str) -> Result<Self, ConfigError> {
+        let (_, origin) = parse(url, Wire::Plain).map_err(|fault| ConfigError::Url { fault })?;
+        let signed = origin.authority().into();
+        Ok(Self { origin, signed })
+    }
+
+    /// As it is signed: in lower case, without default port.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.signed
+    }
+
+    /// Does a request name this one, as `host` or `host:port`?
+    pub(crate) fn is_named_by(&self, given: &http::uri::Authority) -> bool {
+        let host = given.host();
+        let port = match given.as_str().strip_prefix(host) {
+            Some("") => Some(self.origin.scheme.name_and_port().1),
+            Some(rest) => rest.strip_prefix(':').and_then(|port| port.parse().ok()),
+            None => None, // user information
+        };
+        port == Some(self.origin.port) && host.eq_ignore_ascii_case(&self.origin.host)
+    }
+}
+
+impl Origin {
+    #[cfg(feature = "signed")]
+    fn authority(&self) -> String {
+        let (_, default) = self.scheme.name_and_port();
+        if self.port == default {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 

@@ -65,16 +65,19 @@ impl Writer {
         plan: Plan,
         identity: &Identity<'_>,
         headers: &mut HeaderMap,
+        mut inserted: impl FnMut(&HeaderName),
     ) -> Result<(), ForwardError> {
         for ((field, len), name) in plan.lens.into_iter().zip(&self.names) {
             if let (Some(len), Some(piece)) = (len, identity.piece(field)) {
                 let value = piece
                     .value(len, self.identifiers)
                     .map_err(|fault| refused(fault, label(field)))?;
+                inserted(name);
                 headers.insert(name.clone(), value);
             }
         }
         for (name, value) in plan.mapped.into_iter().chain(plan.last) {
+            inserted(&name);
             headers.insert(name, value);
         }
         Ok(())

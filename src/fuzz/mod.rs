@@ -15,6 +15,8 @@ mod path_resolve;
 #[cfg(feature = "redis")]
 mod redis_reply;
 mod scope_parse;
+#[cfg(feature = "signed")]
+mod signature_fields;
 mod stack;
 mod token_shape;
 pub(crate) mod window;
@@ -30,6 +32,8 @@ const BODIES: &[(&str, fn(&[u8]))] = &[
     #[cfg(feature = "redis")]
     ("redis_reply", redis_reply::holds),
     ("scope_parse", scope_parse::holds),
+    #[cfg(feature = "signed")]
+    ("signature_fields", signature_fields::holds),
     ("stack", stack::holds),
     ("token_shape", token_shape::holds),
     ("window", window::holds),
@@ -52,7 +56,8 @@ mod tests {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
         let folders: Vec<_> =
             fs::read_dir(&seeds).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        let built = BODIES.len() + usize::from(cfg!(not(feature = "redis")));
+        let left_out = [cfg!(not(feature = "redis")), cfg!(not(feature = "signed"))];
+        let built = BODIES.len() + left_out.into_iter().map(usize::from).sum::<usize>();
         assert_eq!(folders.len(), built, "a folder of seeds for each target");
         for (name, body) in BODIES {
             let mut count = 0;

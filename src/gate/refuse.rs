@@ -166,7 +166,7 @@ pub(crate) fn settle<C: Checks>(
 /// What this crate itself has to say about a refusal. A store's words may hold a password or a row: they stay with the
 /// rejection, whose `source` the service may log where it knows them to be harmless.
 fn own_cause(rejection: &Rejection) -> Option<&(dyn std::error::Error + 'static)> {
-    let undecidable = rejection.kind() == RejectionKind::Undecidable;
+    let undecidable = rejection.kind().is_undecided();
     std::error::Error::source(rejection).filter(|_| !undecidable)
 }
 

@@ -23,8 +23,9 @@
 //! | `tower_bearer_limiter_degraded_total` | counter | `reason` |
 //! | `tower_bearer_limiter_keys` | gauge | `map` (`windows`, `deny`, `failures`) |
 //! | `tower_bearer_limiter_evicted_total` | counter | `map` |
-//! | `tower_bearer_forward_total` | counter | `upstream`, `mode` (`off`, `headers`), `outcome` (`sent`, `anonymous`, `stripped`, `refused`) |
+//! | `tower_bearer_forward_total` | counter | `upstream`, `mode` (`off`, `headers`, `signed_headers`), `outcome` (`sent`, `anonymous`, `stripped`, `refused`) |
 //! | `tower_bearer_forward_stripped_total` | counter: field names | `group` (`identity`, `credential`, `proxy`, `leg`) |
+//! | `tower_bearer_verify_total` (feature `signed`) | counter | `result`: `ok`, or why a forwarded identity was not believed |
 //! | `tower_bearer_forward_nominated_total` | counter: field names | – |
 //!
 //! # How many series
@@ -74,18 +75,23 @@ mod windows;
 pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_breaker};
 #[cfg(feature = "metrics")]
 pub use self::recorded::describe;
+#[cfg(all(feature = "metrics", feature = "signed"))]
+pub(crate) use self::recorded::verified;
 #[cfg(feature = "metrics")]
 pub(crate) use self::recorded::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
     revoked, suppressed,
 };
-#[cfg(feature = "metrics")]
-pub(crate) use self::windows::StoreMeter;
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::silent::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,
     bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use self::windows::StoreMeter;
+
+#[cfg(all(not(feature = "metrics"), feature = "signed"))]
+pub(crate) use self::silent::verified;
 
 /// A refusal, in the words of its labels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

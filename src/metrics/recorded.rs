@@ -31,6 +31,8 @@ const LIMITER_EVICTED: &str = "tower_bearer_limiter_evicted_total";
 const FORWARDED: &str = "tower_bearer_forward_total";
 const STRIPPED: &str = "tower_bearer_forward_stripped_total";
 const NOMINATED: &str = "tower_bearer_forward_nominated_total";
+#[cfg(feature = "signed")]
+const VERIFIED: &str = "tower_bearer_verify_total";
 
 /// What a label says where nothing is known.
 const UNKNOWN: &str = "-";
@@ -53,6 +55,8 @@ pub fn describe() {
     describe_counter!(LIMITER_EVICTED, "Live ones that had to go for others");
     describe_counter!(FORWARDED, "Requests prepared for an upstream");
     describe_counter!(STRIPPED, "Field names removed from requests");
+    #[cfg(feature = "signed")]
+    describe_counter!(VERIFIED, "Forwarded identities verified or refused");
     describe_counter!(NOMINATED, "Managed names that a client's Connection field nominated");
 }
 
@@ -73,7 +77,12 @@ struct Counted {
 const MOST: usize = 64;
 
 impl Counters {
-    pub(super) fn count(&self, configured: &str, fixed: [&'static str; 4], register: impl Fn() -> Counter) {
+    pub(super) fn count(
+        &self,
+        configured: &str,
+        fixed: [&'static str; 4],
+        register: impl Fn() -> Counter,
+    ) {
         let mut place = &self.first;
         let mut seen = 0;
         while seen < MOST {
@@ -463,4 +472,10 @@ impl ForwardMeter {
             }
         }
     }
+}
+
+/// What became of a forwarded identity here, its receiver: `ok`, or a reason.
+#[cfg(feature = "signed")]
+pub(crate) fn verified(result: &'static str) {
+    counter!(VERIFIED, "result" => result).increment(1);
 }

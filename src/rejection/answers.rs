@@ -153,7 +153,7 @@ impl Answers {
         let length = HeaderValue::from_maybe_shared(Bytes::from(body.len().to_string()));
         let length = length.expect("digits are a field value");
         let challenge = self.write_challenge(kind, None);
-        let retry_after = (kind == RejectionKind::Undecidable).then(|| self.retry_after_seconds());
+        let retry_after = kind.is_undecided().then(|| self.retry_after_seconds());
         let fields = [
             (WWW_AUTHENTICATE, challenge.clone()),
             (CACHE_CONTROL, Some(NO_STORE)),

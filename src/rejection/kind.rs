@@ -42,6 +42,10 @@ pub enum RejectionKind {
     ForwardMisconfigured,
     /// The request is for another origin than the upstream's.
     OriginMismatch,
+    /// What a request says of its caller was not signed for us, now, for the first time.
+    NotVerified,
+    /// Nobody could say whether a signed request was sent before: try again.
+    NonceStoreUnavailable,
 }
 
 /// How a kind reads.
@@ -65,7 +69,12 @@ pub(crate) enum Challenges {
 }
 
 impl RejectionKind {
-    pub(crate) const ALL: [Self; 17] = [
+    /// Nobody could say: try again after `Retry-After`.
+    pub(crate) const fn is_undecided(self) -> bool {
+        matches!(self, Self::Undecidable | Self::NonceStoreUnavailable)
+    }
+
+    pub(crate) const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::MissingCredential,
         Self::InvalidToken,
@@ -83,6 +92,8 @@ impl RejectionKind {
         Self::IdentityTooLarge,
         Self::ForwardMisconfigured,
         Self::OriginMismatch,
+        Self::NotVerified,
+        Self::NonceStoreUnavailable,
     ];
 
     /// The status of the answer.
@@ -191,6 +202,18 @@ impl RejectionKind {
                 "Identity is not forwarded to this address.",
                 No,
             ),
+            Self::NotVerified => (
+                StatusCode::FORBIDDEN,
+                "identity_not_verified",
+                "The forwarded identity could not be verified.",
+                No,
+            ),
+            Self::NonceStoreUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "nonce_store_unavailable",
+                "The request could not be decided now. Try again later.",
+                No,
+            ),
         };
         Wire { status, error, detail, challenge }
     }
@@ -216,6 +239,8 @@ pub enum StepName {
     Caller,
     /// `IdentityForward`.
     Forward,
+    /// `VerifyIdentity`.
+    Verify,
 }
 
 impl StepName {
@@ -230,6 +255,7 @@ impl StepName {
             Self::Access => "access",
             Self::Caller => "caller",
             Self::Forward => "forward",
+            Self::Verify => "verify",
         }
     }
 }
@@ -295,4 +321,15 @@ reasons! {
     TooLarge = "too_large",
     ForwardConfig = "forward_config",
     WrongOrigin = "wrong_origin",
+    NoEntropy = "no_entropy",
+    NoSignature = "no_signature",
+    BadSignatureFields = "bad_signature_fields",
+    UnknownKey = "unknown_key",
+    WrongTime = "wrong_time",
+    WrongAuthority = "wrong_authority",
+    NotCovered = "not_covered",
+    WrongDigest = "wrong_digest",
+    WrongSignature = "wrong_signature",
+    Undecodable = "undecodable",
+    Replayed = "replayed",
 }

@@ -234,7 +234,7 @@ impl Rejection {
             (Payload::Limit(refusal), _) => {
                 refusal.retry_after_ms.map(|ms| u64::from(ms).div_ceil(1_000).max(1))
             }
-            (_, RejectionKind::Undecidable) => Some(self.answers().retry_after_seconds()),
+            (_, kind) if kind.is_undecided() => Some(self.answers().retry_after_seconds()),
             _ => None,
         }
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
-    AnswerCleaner, Challenge, ConfigError, Field, ForwardError, Forwarding, Identity,
+    AnswerCleaner, Challenge, ConfigError, Field, ForwardError, Forwarding, Identity, Prepared,
 };
 use crate::gate::{Attempt, Passage, Step, step_layer};
 use crate::metrics::ForwardMeter;
@@ -183,7 +183,8 @@ impl IdentityForward {
                 })
             })
         };
-        let prepared = forwarding.prepare_request(passage.head, identity.as_ref());
+        let prepared =
+            prepare(forwarding, passage.head, passage.context.as_ref(), identity.as_ref());
         let outcome = prepared.as_ref().map_or("refused", |prepared| prepared.outcome().word());
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
@@ -213,6 +214,8 @@ impl IdentityForward {
                 self.tell();
                 (RejectionKind::ForwardMisconfigured, Reason::ForwardConfig)
             }
+            #[cfg(feature = "signed")]
+            ForwardError::Unsigned => (RejectionKind::Undecidable, Reason::NoEntropy),
         };
         Rejection::new(kind, reason).caused_by(error)
     }
@@ -229,6 +232,28 @@ impl IdentityForward {
             );
         }
     }
+}
+
+/// Signs, if it does, at the time at which the request leaves: a retry carries the context of its first attempt.
+#[cfg(feature = "signed")]
+fn prepare(
+    forwarding: &Forwarding,
+    head: &mut Parts,
+    context: Option<&AuthContext>,
+    identity: Option<&Identity<'_>>,
+) -> Result<Prepared, ForwardError> {
+    let now = || context.map(|context| context.realm.clock.now().wall()).unwrap_or_default();
+    forwarding.prepare_request_at(head, identity, now)
+}
+
+#[cfg(not(feature = "signed"))]
+fn prepare(
+    forwarding: &Forwarding,
+    head: &mut Parts,
+    _context: Option<&AuthContext>,
+    identity: Option<&Identity<'_>>,
+) -> Result<Prepared, ForwardError> {
+    forwarding.prepare_request(head, identity)
 }
 
 /// What is known of the caller, as far as it is sent; `None` for an anonymous request.

@@ -14,6 +14,9 @@ mod failure;
 mod ledger;
 mod membership;
 mod memory;
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+mod nonce;
 mod notice;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
@@ -38,6 +41,12 @@ pub use memory::{
     BrokenReference, MemoryCaller, MemoryCallers, MemoryStore, MemoryStoreError, MemoryWindows,
     WhenFull, WindowsError, WindowsFull,
 };
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub use memory::{MemoryNonces, NoncesError};
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub use nonce::NonceStore;
 pub use notice::{Notice, NoticeError};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]

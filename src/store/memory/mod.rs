@@ -3,6 +3,8 @@
 mod callers;
 mod error;
 mod hosting;
+#[cfg(feature = "signed")]
+mod nonces;
 mod people;
 mod store;
 mod tokens;
@@ -12,6 +14,8 @@ mod windows;
 
 pub use callers::{MemoryCaller, MemoryCallers};
 pub use error::{BrokenReference, MemoryStoreError};
+#[cfg(feature = "signed")]
+pub use nonces::{MemoryNonces, NoncesError};
 pub use store::MemoryStore;
 pub(crate) use windows::Stamps;
 pub use windows::{MemoryWindows, WhenFull, WindowsError, WindowsFull};

@@ -1,0 +1,237 @@
+//! With which keys do we sign?
+//!
+//! 1. Keys are judged when they are made: long enough, not of a few byte values, under a name that needs no escape.
+//! 2. The newest of a ring signs. At most four, so that a rotation can overlap.
+//! 3. A key's bytes go straight into the library that signs; this crate keeps no copy, and `Debug` shows none.
+
+use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+};
+use std::fmt;
+use std::sync::Arc;
+
+use super::verify_key::{VerifyingKey, VerifyingKeys};
+use crate::forward::error::ConfigError;
+
+/// How a request is signed (RFC 9421 §3.3).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// `hmac-sha256`: whoever can verify can sign.
+    HmacSha256,
+    /// `ed25519`.
+    Ed25519,
+    /// `ecdsa-p256-sha256`.
+    EcdsaP256Sha256,
+}
+
+impl Algorithm {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::HmacSha256 => "hmac-sha256",
+            Self::Ed25519 => "ed25519",
+            Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
+        }
+    }
+}
+
+/// What is wrong with a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// The name is not 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    #[error("name is not 1 to 64 letters, digits, `.`, `_` and `-`")]
+    Name,
+    /// Fewer than 32 bytes, none at all included.
+    #[error("has fewer than 32 bytes")]
+    Short,
+    /// Fewer than 8 different byte values: typed, not drawn.
+    #[error("has fewer than 8 different byte values")]
+    Weak,
+    /// Not a key of its algorithm.
+    #[error("is no key of its algorithm")]
+    Malformed,
+}
+
+/// A key that signs, under the name that receivers know it by.
+///
+/// Give each upstream keys of its own: whoever holds a symmetric key can speak for us to all who trust it.
+#[derive(Clone)]
+pub struct SigningKey {
+    id: Arc<str>,
+    secret: Secret,
+}
+
+#[derive(Clone)]
+enum Secret {
+    Hmac(hmac::Key),
+    Ed25519(Arc<Ed25519KeyPair>),
+    P256(Arc<EcdsaKeyPair>),
+}
+
+impl SigningKey {
+    /// A symmetric key.
+    ///
+    /// # Errors
+    /// [`ConfigError::Key`] for the name, and unless `key` has at least 32 bytes and 8 different byte values.
+    pub fn hmac_sha256(id: &str, key: &[u8]) -> Result<Self, ConfigError> {
+        let id = name(id)?;
+        strong(key)?;
+        Ok(Self { id, secret: Secret::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key)) })
+    }
+
+    /// An Ed25519 key by its seed (RFC 8032 §5.1.5), 32 bytes.
+    ///
+    /// # Errors
+    /// [`ConfigError::Key`] for the name, and unless `seed` has 32 bytes and 8 different byte values.
+    pub fn ed25519(id: &str, seed: &[u8]) -> Result<Self, ConfigError> {
+        let id = name(id)?;
+        strong(seed)?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_shape| malformed())?;
+        Ok(Self { id, secret: Secret::Ed25519(Arc::new(pair)) })
+    }
+
+    /// A key of the curve P-256, as PKCS#8 v1 in DER.
+    ///
+    /// # Errors
+    /// [`ConfigError::Key`] for the name, and for what is no such key.
+    pub fn ecdsa_p256_sha256(id: &str, pkcs8: &[u8]) -> Result<Self, ConfigError> {
+        let id = name(id)?;
+        let (form, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let pair = EcdsaKeyPair::from_pkcs8(form, pkcs8, &random).map_err(|_shape| malformed())?;
+        Ok(Self { id, secret: Secret::P256(Arc::new(pair)) })
+    }
+
+    /// The name that receivers know this key by.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// How this key signs.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match self.secret {
+            Secret::Hmac(_) => Algorithm::HmacSha256,
+            Secret::Ed25519(_) => Algorithm::Ed25519,
+            Secret::P256(_) => Algorithm::EcdsaP256Sha256,
+        }
+    }
+
+    /// What verifies the signatures of this key: the same key if it is symmetric, else its public half.
+    #[must_use]
+    pub fn verifying(&self) -> VerifyingKey {
+        let id = Arc::clone(&self.id);
+        match &self.secret {
+            Secret::Hmac(key) => VerifyingKey::of_hmac(id, key.clone()),
+            Secret::Ed25519(pair) => {
+                VerifyingKey::of_public(id, self.algorithm(), pair.public_key().as_ref())
+            }
+            Secret::P256(pair) => {
+                VerifyingKey::of_public(id, self.algorithm(), pair.public_key().as_ref())
+            }
+        }
+    }
+
+    /// `None` if the operating system has no randomness for a signature that needs some.
+    pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match &self.secret {
+            Secret::Hmac(key) => Some(hmac::sign(key, message).as_ref().to_vec()),
+            Secret::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
+            Secret::P256(pair) => {
+                pair.sign(&SystemRandom::new(), message).ok().map(|made| made.as_ref().to_vec())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys of one signer, newest first: the first one signs.
+///
+/// To change a key: give the new one to every receiver, put it first here, and take the old one from the receivers after
+/// twice the life of a signature.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    first: SigningKey,
+    older: Arc<[SigningKey]>,
+}
+
+impl KeyRing {
+    /// A ring of 1 to 4 keys, newest first.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for another number of keys, [`ConfigError::NameTaken`] for two of one name.
+    pub fn new(keys: impl IntoIterator<Item = SigningKey>) -> Result<Self, ConfigError> {
+        let mut keys: Vec<SigningKey> = keys.into_iter().collect();
+        distinct(keys.iter().map(SigningKey::id))?;
+        let first = keys.drain(..1).next().ok_or(COUNT)?;
+        Ok(Self { first, older: keys.into() })
+    }
+
+    /// The keys that verify what this ring signs.
+    #[must_use]
+    pub fn verifying(&self) -> VerifyingKeys {
+        let keys = [&self.first].into_iter().chain(self.older.iter());
+        VerifyingKeys::of(keys.map(SigningKey::verifying).collect())
+    }
+
+    pub(super) fn first(&self) -> &SigningKey {
+        &self.first
+    }
+}
+
+const KEYS: &str = "keys";
+const COUNT: ConfigError = ConfigError::OutOfRange { setting: KEYS };
+
+/// 1 to 4 names, no two of them equal.
+pub(super) fn distinct<'n>(names: impl Iterator<Item = &'n str>) -> Result<(), ConfigError> {
+    let mut names: Vec<&str> = names.collect();
+    if !(1..=4).contains(&names.len()) {
+        return Err(COUNT);
+    }
+    names.sort_unstable();
+    let twins = names.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
+    if twins { Err(ConfigError::NameTaken { setting: KEYS }) } else { Ok(()) }
+}
+
+pub(super) fn name(id: &str) -> Result<Arc<str>, ConfigError> {
+    if is_key_name(id) { Ok(id.into()) } else { Err(ConfigError::Key { fault: KeyFault::Name }) }
+}
+
+/// 1 to 64 bytes that need no escape in a quoted string.
+pub(crate) fn is_key_name(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&id.len()) && id.bytes().all(plain)
+}
+
+/// At least 32 bytes of at least 8 values. That rules out every word that stands for a secret, also repeated.
+pub(super) fn strong(key: &[u8]) -> Result<(), ConfigError> {
+    let mut seen = [false; 256];
+    for &byte in key {
+        if let Some(seen) = seen.get_mut(usize::from(byte)) {
+            *seen = true;
+        }
+    }
+    let values = seen.iter().filter(|&&seen| seen).count();
+    match (key.len(), values) {
+        (..32, _) => Err(ConfigError::Key { fault: KeyFault::Short }),
+        (_, ..8) => Err(ConfigError::Key { fault: KeyFault::Weak }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn malformed() -> ConfigError {
+    ConfigError::Key { fault: KeyFault::Malformed }
+}

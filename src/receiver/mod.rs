@@ -1,0 +1,58 @@
+//! Who do I, an upstream, believe to be the caller?
+//!
+//! 1. A [`Verifier`] reads what a gateway in mode `signed_headers` sent (RFC 9421), and believes nothing of it before the
+//!    signature over all of it is right: no header that looks like identity may stand outside.
+//! 2. A signature counts for this authority, for a short time, and once: the nonce is asked for last.
+//! 3. [`VerifyIdentity`] is that as a layer, which leaves the [`VerifiedCaller`] in the request's extensions.
+//! 4. Every failure is one answer, 403 `identity_not_verified`; what failed is for the logs. A nonce store without an answer
+//!    is 503: never a pass.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_bearer::clock::{Clock, SystemClock};
+//! use tower_bearer::forward::{ForwardOptions, Identity, KeyRing, Signing, SigningKey, Upstream};
+//! use tower_bearer::receiver::{VerifiedCaller, Verifier, VerifyIdentity};
+//! use tower_bearer::store::MemoryNonces;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // both ends know one key; draw your own 32 bytes
+//! let ring = KeyRing::new([SigningKey::hmac_sha256("k1", b"0123456789abcdef0123456789abcdef")?])?;
+//! let verifying = ring.verifying();
+//!
+//! // the gateway, most often as `IdentityForward::new(forwarding).client_side()`
+//! let upstream = Upstream::new("mcp-main", "https://mcp.example.com/mcp")?;
+//! let signing = Signing::new(ring).lifetime(Duration::from_secs(30)).without_body();
+//! let forwarding = ForwardOptions::signed_headers(upstream, signing).build()?;
+//!
+//! // the upstream
+//! let verifier = Verifier::builder(verifying).url("https://mcp.example.com").without_body().build()?;
+//! let service = ServiceBuilder::new().layer(VerifyIdentity::new(verifier, MemoryNonces::new())?).service(service_fn(
+//!     |request: http::Request<()>| async move {
+//!         let caller = request.extensions().get::<VerifiedCaller>().map(|caller| caller.id().to_owned());
+//!         Ok::<_, std::convert::Infallible>(http::Response::new(caller.unwrap_or_default()))
+//!     },
+//! ));
+//!
+//! let request = http::Request::builder().uri("https://mcp.example.com/mcp").body(())?;
+//! let (mut head, body) = request.into_parts();
+//! let now = || SystemClock::new().now().wall();
+//! let _prepared = forwarding.prepare_request_at(&mut head, Some(&Identity::account("acc-alice")), now)?;
+//! let response = service.oneshot(http::Request::from_parts(head, body)).await?;
+//! assert_eq!(response.body(), "acc-alice");
+//! # Ok(())
+//! # }
+//! ```
+
+mod caller;
+mod decode;
+mod fields;
+mod verifier;
+mod verify_identity;
+
+pub use caller::{CallerType, VerifiedCaller};
+#[cfg(any(test, fuzzing))]
+pub(crate) use fields::Signed;
+pub use verifier::{Unspent, Verifier, VerifierBuilder, VerifyError};
+pub use verify_identity::VerifyIdentity;
