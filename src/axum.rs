@@ -2,6 +2,7 @@
 //!
 //! - [`AuthContext`]: 500 where no [`BearerCheck`](crate::stack::BearerCheck) stands in front, 401 for an anonymous caller.
 //! - `Option<AuthContext>`: `None` in both cases.
+//! - `VerifiedCaller` (feature `signed`): 500 where no `VerifyIdentity` stands in front.
 //! - [`Caller<C>`]: what [`CallerMount`](crate::stack::CallerMount) mounted; 500 where nothing was.
 
 use axum_core::body::Body;
@@ -13,6 +14,8 @@ use std::convert::Infallible;
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::gate::{RefusalBody, WithBody};
+#[cfg(feature = "signed")]
+use crate::receiver::VerifiedCaller;
 use crate::rejection::Rejection;
 
 impl<S: Sync> FromRequestParts<S> for AuthContext {
@@ -42,6 +45,24 @@ impl<S: Sync> OptionalFromRequestParts<S> for AuthContext {
         Ok(Self::of(&parts.extensions).filter(|context| !context.is_anonymous()).cloned())
     }
 }
+
+#[cfg(feature = "signed")]
+impl<S: Sync> FromRequestParts<S> for VerifiedCaller {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!("no caller was verified; put VerifyIdentity around the route");
+            Rejection::lacking(NotVerified)
+        })
+    }
+}
+
+/// Nobody verified who is calling.
+#[cfg(feature = "signed")]
+#[derive(Debug, thiserror::Error)]
+#[error("no VerifyIdentity stands in front")]
+struct NotVerified;
 
 /// The caller that [`CallerMount`](crate::stack::CallerMount) mounted.
 ///

@@ -423,6 +423,41 @@ async fn what_goes_between_processes_is_counted() {
     assert_eq!(connected(), Some(0.0), "XR34");
 }
 
+#[cfg(feature = "signed")]
+#[tokio::test]
+async fn what_a_receiver_believes_is_counted() {
+    use tower_bearer::clock::{ManualClock, Timestamp};
+    use tower_bearer::forward::{ForwardOptions, Identity, KeyRing, Signing, SigningKey, Upstream};
+    use tower_bearer::receiver::{Verifier, VerifyIdentity};
+    use tower_bearer::store::MemoryNonces;
+    let book = Book::default();
+    let _guard = metrics::set_default_local_recorder(&book);
+    let key = SigningKey::hmac_sha256("k1", b"0123456789abcdef0123456789abcdef").unwrap();
+    let ring = KeyRing::new([key]).unwrap();
+    let verifying = ring.verifying();
+    let upstream = Upstream::new("mcp-main", "https://mcp.example.com").unwrap();
+    let options = ForwardOptions::signed_headers(upstream, Signing::new(ring).without_body());
+    let forwarding = options.set(&ForwardSet::separate()).build().unwrap();
+    let start = Timestamp::from_secs(1_700_000_000);
+    let clock = ManualClock::at(start);
+    let verifier =
+        Verifier::builder(verifying).url("https://mcp.example.com").without_body().build().unwrap();
+    let layer = VerifyIdentity::new(verifier, MemoryNonces::bounded(9, clock.clone())).unwrap();
+    let service = layer.clock(clock).layer(Counting::default());
+    let mut head = get("https://mcp.example.com/", None).into_parts().0;
+    let identity = Identity::account("acc-1");
+    let _ = forwarding.prepare_request_at(&mut head, Some(&identity), || start).unwrap();
+    for headers in [head.headers.clone(), head.headers, http::HeaderMap::new()] {
+        let mut request = get("https://mcp.example.com/", None);
+        *request.headers_mut() = headers;
+        service.clone().oneshot(request).await.unwrap();
+    }
+    for result in ["ok", "replayed", "no_signature"] {
+        let series = format!("verify_total{{result={result}}}");
+        assert_eq!(book.count(&series), 1, "F275 {series}");
+    }
+}
+
 #[tokio::test]
 async fn shadows_and_claims_are_counted() {
     let book = Book::default();

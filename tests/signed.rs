@@ -654,6 +654,18 @@ fn never_unsigned_by_mistake() {
     assert!(prepared.is_ok() && head.headers.is_empty(), "F20 anonymous");
 }
 
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn handlers_of_axum_ask_for_the_caller() {
+    use axum::extract::FromRequestParts;
+    let caller = judged(&verifier_of_fi3(), &fi3(), Some(b""), START).unwrap();
+    let mut head = request("/", &[]).into_parts().0;
+    let missing = VerifiedCaller::from_request_parts(&mut head, &()).await.unwrap_err();
+    assert_eq!(missing.status().as_u16(), 500);
+    head.extensions.insert(caller.clone());
+    assert_eq!(VerifiedCaller::from_request_parts(&mut head, &()).await.unwrap(), caller);
+}
+
 #[test]
 fn debug_shows_no_key_and_no_caller() {
     let caller = judged(&verifier_of_fi3(), &fi3(), Some(b""), START).unwrap();
