@@ -4,7 +4,8 @@ use std::error::Error;
 
 use tower_bearer::store::Redis;
 
-use crate::figure::{Figure, must};
+use crate::figure::{Figure, exactly, must};
+use crate::leaks::Watch;
 use crate::scene::{PASSWORD, url, watch};
 
 /// From now on every line that anybody logs, of every level and target, every series and every panic is looked at.
@@ -35,8 +36,15 @@ pub(crate) async fn password() -> Vec<Figure> {
     let named = Redis::open(&url(6_379)).unwrap();
     watch().look_at("a Redis", &named);
     watch().look_at("a namespace", &named.namespace("No Such"));
+    // one that sees nothing would find nothing
+    let other = Watch::default();
+    other.keep_secret(PASSWORD);
+    other.look("a URL", &url(6_379));
     let seen = watch().places();
-    vec![must("places_looked_at", seen, ">=1000", seen >= 1_000 || is_alone())]
+    vec![
+        exactly("hits_where_it_is", other.hits().len(), 1),
+        must("places_looked_at", seen, ">=1000", seen >= 1_000 || is_alone()),
+    ]
 }
 
 /// Is this the only row of the run?

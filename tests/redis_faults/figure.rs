@@ -55,7 +55,7 @@ pub(crate) fn within_ms(name: &str, got: Duration, goal: u128) -> Figure {
 }
 
 pub(crate) fn within_us(name: &str, got: Duration, goal: u128) -> Figure {
-    measured(name, got.as_micros(), goal, "us")
+    measured(name, got.as_nanos().div_ceil(1_000), goal, "us")
 }
 
 /// A share in hundredths of a per cent.

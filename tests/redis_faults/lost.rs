@@ -177,7 +177,7 @@ pub(crate) async fn connections_each_second() -> Vec<Figure> {
     println!("{kills} kills in {:.1} s, {here} calls decided here", began.elapsed().as_secs_f64());
     vec![
         exactly("not_admitted", lost, 0),
-        share("decided_here", here, calls.0.len(), 10),
+        share("decided_here_share", here, calls.0.len(), 10),
         exactly("outages", scene.events().len(), 0),
         calls.none_over_30_ms(),
     ]
