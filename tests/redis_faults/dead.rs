@@ -111,10 +111,7 @@ pub(crate) async fn warm_and_back_empty() -> Vec<Figure> {
     server.kill();
     let there = crowd(&limiter, &caller, 40).await;
     let elapsed = u32::try_from(began.elapsed().as_millis()).unwrap();
-    let is_true = |said| match said {
-        Said::Denied(wait) => (60_000 - elapsed - 1..=60_000).contains(&wait),
-        _ => false,
-    };
+    let is_true = |said| matches!(said, Said::Denied(wait) if (60_000 - elapsed - 1..=60_000).contains(&wait));
     let mut figures = vec![
         exactly("L644_by_the_store", before.count(|said| said == Said::Store), 40),
         exactly("L644_admitted_here", there.admitted(), 20),

@@ -74,5 +74,5 @@ pub(crate) fn share(name: &str, part: usize, whole: usize, goal_of_10_000: usize
 /// The longest of 99 in 100.
 pub(crate) fn p99(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
-    times.get(times.len() * 99 / 100).or(times.last()).copied().unwrap_or_default()
+    times.get(times.len() * 99 / 100).or_else(|| times.last()).copied().unwrap_or_default()
 }

@@ -268,7 +268,7 @@ pub(crate) async fn clocks_apart() -> Vec<Figure> {
         match said {
             Said::Denied(wait) => waits.push(wait),
             Said::Store => admitted += 1,
-            _ => by_others += 1,
+            Said::Fallback | Said::Open | Said::Undecided => by_others += 1,
         }
     }
     let apart = waits.iter().max().unwrap() - waits.iter().min().unwrap();

@@ -160,10 +160,11 @@ pub(crate) async fn ask(limiter: &Limiter, caller: &AuthContext) -> (Said, Durat
                 watch().look_at_error("a source", &error);
                 under = error.source();
             }
-            match refused.kind() {
-                RejectionKind::RateLimited => Said::Denied(refused.retry_after_ms().unwrap()),
-                RejectionKind::Undecidable => Said::Undecided,
-                other => unreachable!("{other:?}"),
+            if refused.kind() == RejectionKind::RateLimited {
+                Said::Denied(refused.retry_after_ms().unwrap())
+            } else {
+                assert_eq!(refused.kind(), RejectionKind::Undecidable);
+                Said::Undecided
             }
         }
     };
