@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tower_bearer::AuthContext;
 use tower_bearer::limit::Limiter;
@@ -79,12 +79,17 @@ fn connects(proxy: &Proxy, ended: &AtomicBool) -> Vec<Instant> {
     times
 }
 
-/// One admission of a process: asked at, answered at.
-type Seen = (Instant, Instant);
+/// One admission of a process: asked at, answered at, in whole milliseconds of the clock that Redis reads.
+type Seen = (u64, u64);
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
 
 pub(crate) async fn four_processes() -> Vec<Figure> {
     let mut server = server();
-    let window = Duration::from_millis(2_000);
+    let window = 2_000;
     let mut processes = Vec::new();
     let ended = Arc::new(AtomicBool::new(false));
     for _ in 0..4 {
@@ -97,19 +102,19 @@ pub(crate) async fn four_processes() -> Vec<Figure> {
     server.kill();
     tokio::time::sleep(Duration::from_millis(3_000)).await;
     server.restart();
-    let back = Instant::now();
+    let back = wall_ms();
     tokio::time::sleep(Duration::from_millis(7_000)).await;
     ended.store(true, Ordering::SeqCst);
     let mut figures = Vec::new();
     let (mut all, mut most_of_one, mut longest) = (Vec::new(), 0, Duration::ZERO);
     for process in processes {
         let (seen, calls) = process.await.unwrap();
-        most_of_one = most_of_one.max(most_in(&seen, window - Duration::from_millis(25)));
+        most_of_one = most_of_one.max(most_in(&seen, window - 25));
         longest = longest.max(calls.longest());
         figures.push(exactly("undecided", calls.count(|said| said == Said::Undecided), 0));
         all.extend(seen);
     }
-    let settled = back + Duration::from_millis(800) + window;
+    let settled = back + 800 + window;
     let later: Vec<Seen> = all.iter().copied().filter(|seen| seen.0 > settled).collect();
     figures.extend([
         at_most("most_of_one_process", most_of_one, 60),
@@ -128,10 +133,10 @@ async fn full_load(
 ) -> (Vec<Seen>, Calls) {
     let (mut seen, mut calls) = (Vec::new(), Calls::default());
     while !ended.load(Ordering::SeqCst) {
-        let asked = Instant::now();
+        let asked = wall_ms();
         let call = ask(&limiter, &caller).await;
         if call.0.is_admitted() {
-            seen.push((asked, Instant::now()));
+            seen.push((asked, wall_ms()));
         }
         calls.0.push(call);
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -140,9 +145,9 @@ async fn full_load(
 }
 
 /// The most admissions that lie wholly in one window.
-fn most_in(seen: &[Seen], window: Duration) -> usize {
-    let from = |start: Instant| {
-        seen.iter().filter(|seen| start <= seen.0 && seen.1 < start + window).count()
+fn most_in(seen: &[Seen], window_ms: u64) -> usize {
+    let from = |start: u64| {
+        seen.iter().filter(|seen| start <= seen.0 && seen.1 < start + window_ms).count()
     };
     seen.iter().map(|seen| from(seen.0)).max().unwrap_or(0)
 }
