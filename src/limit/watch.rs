@@ -108,10 +108,15 @@ impl SharedWindows {
 const READY_DEADLINE: Duration = Duration::from_secs(2);
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
+/// Of the time around a probe's turn only the first part is drawn from: a store that is back is asked within the turn,
+/// the probe's own time included.
+const EARLY: u64 = 450;
+
 /// Tries a part until it answers or the limiter is gone, which it does not keep alive.
 async fn watch(limiter: Weak<SharedWindows>, number: u8, realm: Arc<Realm>) {
     loop {
-        let Some(pause) = limiter.upgrade().map(|limiter| limiter.breaker.pause(chance())) else {
+        let early = chance() * EARLY / 1_000;
+        let Some(pause) = limiter.upgrade().map(|limiter| limiter.breaker.pause(early)) else {
             return;
         };
         tokio::time::sleep(Duration::from_nanos(pause)).await;

@@ -2,7 +2,9 @@
 //!
 //! 1. One attempt at a time, in a task of its own; 20 to 200 ms lie between two that failed, drawn at random.
 //! 2. Whoever needs the connection while the first attempt runs waits for its end; between attempts the answer is no, at once.
-//! 3. A loss is told by number: of many calls that one connection took down, the first one starts the next attempt.
+//!    Only who tries whether the server is back waits for an attempt, and is not kept waiting for its turn.
+//! 3. A loss is told by number: of many calls that one connection took down, the first one starts the next attempt. A
+//!    connection that ends while nobody uses it is replaced before somebody does.
 //! 4. Nothing is sent twice here. The task ends with the link.
 
 use ::redis as client;
@@ -12,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use client::aio::{ConnectionLike, MultiplexedConnection};
-use client::{Cmd, Value};
-use tokio::sync::watch;
+use client::aio::{ConnectionLike, MultiplexedConnection, SendError};
+use client::{Cmd, PushInfo, PushKind, Value};
+use tokio::sync::{Notify, watch};
 
 use crate::store::failure::StoreFailure;
 use crate::store::redis::fault::Fault;
@@ -90,6 +92,10 @@ struct Shared {
     state: watch::Sender<State>,
     /// Grows with each connection, and with whatever else makes what the server knows doubtful.
     epoch: AtomicU64,
+    /// Attempts so far; each has its number, and so has the connection that it makes.
+    attempts: AtomicU64,
+    /// Somebody waits for the next attempt.
+    hurry: Arc<Notify>,
     chance: RandomState,
 }
 
@@ -106,8 +112,9 @@ enum State {
 impl Link {
     pub(super) fn new(server: Redis) -> Self {
         let (state, _) = watch::channel(State::Idle);
-        let (epoch, chance) = (AtomicU64::new(0), RandomState::new());
-        Self { shared: Arc::new(Shared { server, state, epoch, chance }) }
+        let (epoch, attempts) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (hurry, chance) = (Arc::default(), RandomState::new());
+        Self { shared: Arc::new(Shared { server, state, epoch, attempts, hurry, chance }) }
     }
 
     pub(super) fn server(&self) -> &Redis {
@@ -133,9 +140,25 @@ impl Link {
         }
     }
 
+    /// As `live`; if there is none, what the next attempt comes to, which begins soon.
+    pub(super) async fn tried(&self) -> Result<Live, StoreFailure> {
+        let mut hear = self.shared.state.subscribe();
+        if matches!(&*hear.borrow_and_update(), State::Down(_)) {
+            self.shared.hurry.notify_one();
+            if hear.changed().await.is_err() {
+                return Err(StoreFailure::Closed);
+            }
+        }
+        self.live().await
+    }
+
     /// This connection is of no use any more.
     pub(super) fn lost(&self, lost: &Live) {
-        self.begin(|state| matches!(state, State::Up(live) if live.number == lost.number));
+        self.ended(lost.number);
+    }
+
+    fn ended(&self, number: u64) {
+        self.begin(|state| matches!(state, State::Up(live) if live.number == number));
     }
 
     /// Whatever connection there is, it is of no use any more.
@@ -170,29 +193,35 @@ impl Link {
 
 /// Tries until there is a connection, or nobody to have it.
 async fn connect(shared: Weak<Shared>) {
-    let mut pause = SHORTEST;
+    let mut pause = SHORTEST * 2;
     loop {
         let Some(link) = shared.upgrade() else { return };
-        match attempt(&link.server).await {
+        let number = link.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        match attempt(&link.server, ended(&shared, number)).await {
             Ok(connection) => {
-                let number = link.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+                link.epoch.fetch_add(1, Ordering::AcqRel);
                 link.state.send_replace(State::Up(Live { connection, number }));
                 return;
             }
             Err(failure) => link.state.send_replace(State::Down(failure)),
         };
-        let jitter = link.chance.hash_one(link.epoch.load(Ordering::Relaxed) ^ nanos(pause)) % 500;
+        let jitter = link.chance.hash_one(number ^ nanos(pause)) % 500;
+        let hurry = Arc::clone(&link.hurry);
         drop(link);
-        tokio::time::sleep(pause.mul_f64(0.75 + jitter as f64 / 1_000.0)).await;
+        let drawn = pause.mul_f64(0.5 + jitter as f64 / 1_000.0);
+        tokio::time::sleep(SHORTEST).await;
+        // until it is over, or somebody is in a hurry
+        let rest = drawn.saturating_sub(SHORTEST);
+        let _over = tokio::time::timeout(rest, hurry.notified()).await;
         pause = (pause * 2).min(LONGEST);
     }
 }
 
 /// One attempt, in a task of its own, so that a panic in the client's code is a failure and not the end of this one.
-async fn attempt(server: &Redis) -> Result<Connection, StoreFailure> {
+async fn attempt(server: &Redis, ended: impl Pushes) -> Result<Connection, StoreFailure> {
     let within = server.time_to_connect();
     let server = server.clone();
-    let connecting = tokio::spawn(async move { server.connect(NO_PUSHES).await });
+    let connecting = tokio::spawn(async move { server.connect(Some(ended)).await });
     let stop = connecting.abort_handle();
     match tokio::time::timeout(within, connecting).await {
         Ok(Ok(Ok(connection))) => Ok(connection),
@@ -205,8 +234,24 @@ async fn attempt(server: &Redis) -> Result<Connection, StoreFailure> {
     }
 }
 
-/// For adapters that only ask.
-const NO_PUSHES: Option<fn(client::PushInfo) -> Result<(), client::aio::SendError>> = None;
+/// Hears of the end of connection `number`, from the client's own task. A Cluster's mends itself.
+fn ended(shared: &Weak<Shared>, number: u64) -> impl Pushes {
+    let shared = Weak::clone(shared);
+    move |push: PushInfo| {
+        if push.kind == PushKind::Disconnection
+            && let Some(shared) = shared.upgrade()
+            && !shared.server.is_cluster()
+        {
+            Link { shared }.ended(number);
+        }
+        Ok(())
+    }
+}
+
+trait Pushes: Fn(PushInfo) -> Result<(), SendError> + Send + Sync + 'static {}
+
+impl<F: Fn(PushInfo) -> Result<(), SendError> + Send + Sync + 'static> Pushes for F {}
+
 const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(200);
 

@@ -2,12 +2,14 @@
 //!
 //! 1. One script, one round trip, whatever the number of policies; Redis' own clock alone decides.
 //! 2. What may have been sent is never sent again: it may have charged.
-//! 3. A denial writes nothing. Each key dies when its newest unit stops counting.
+//! 3. A server that forgot the script is taught it once, whatever the number of calls that find it out together.
+//! 4. A denial writes nothing. Each key dies when its newest unit stops counting.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{Cmd, Value};
+use tokio::sync::Mutex;
 
 use crate::store::failure::StoreFailure;
 use crate::store::redis::fault::{Fault, RedisError};
@@ -41,6 +43,8 @@ pub struct RedisWindows {
     link: Link,
     tags: Tags,
     loads: AtomicU64,
+    /// Held while the script is loaded.
+    teaching: Mutex<()>,
     /// The last tag asked about in each part, for the probe.
     #[cfg(feature = "redis-cluster")]
     asked: [std::sync::atomic::AtomicU16; PARTS],
@@ -53,6 +57,7 @@ impl RedisWindows {
             link: Link::new(redis.clone()),
             tags: Tags::Owners,
             loads: AtomicU64::new(0),
+            teaching: Mutex::new(()),
             #[cfg(feature = "redis-cluster")]
             asked: Default::default(),
         }
@@ -88,22 +93,33 @@ impl RedisWindows {
         script: &Decision,
         command: &Cmd,
     ) -> Result<Value, RedisError> {
+        let loads = self.script_loads();
         let fault = match self.send(live, command).await {
             Err(fault) if fault.failure == StoreFailure::Script => {
-                self.loads.fetch_add(1, Ordering::Relaxed);
-                self.link.doubt();
-                match live.connection.send(&script.load()).await {
-                    Ok(_sha) => match self.send(live, command).await {
+                match self.teach(live, script, loads).await {
+                    Ok(()) => match self.send(live, command).await {
                         Ok(reply) => return Ok(reply),
                         Err(fault) => fault,
                     },
-                    Err(error) => Fault::of(&error),
+                    Err(fault) => fault,
                 }
             }
             Err(fault) => fault,
             Ok(reply) => return Ok(reply),
         };
         Err(self.failed(live, fault))
+    }
+
+    /// Loads the script, unless somebody has since there were so many `loads`.
+    async fn teach(&self, live: &mut Live, script: &Decision, loads: u64) -> Result<(), Fault> {
+        let _teaching = self.teaching.lock().await;
+        if self.script_loads() != loads {
+            return Ok(());
+        }
+        self.link.doubt();
+        live.connection.send(&script.load()).await.map_err(|error| Fault::of(&error))?;
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn send(&self, live: &mut Live, command: &Cmd) -> Result<Value, Fault> {
@@ -171,7 +187,7 @@ impl WindowStore for RedisWindows {
 
     async fn probe(&self, part: u8) -> Result<(), RedisError> {
         let key = key::probe(self.link.server().prefix(), &self.tag_of(part));
-        let mut live = self.link.live().await?;
+        let mut live = self.link.tried().await?;
         let reply = self.run(&mut live, &DECISION, &DECISION.probe(&key)).await?;
         if is_decision(&reply) { Ok(()) } else { Err(self.failed(&live, Fault::protocol())) }
     }
