@@ -89,6 +89,8 @@ async fn command(args: &[&str]) -> Command {
         build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
         if cfg!(feature = "full") {
             build.arg("--all-features");
+        } else if cfg!(feature = "redis") {
+            build.args(["--features", "redis"]);
         }
         if profile.ends_with("release") {
             build.arg("--release");
