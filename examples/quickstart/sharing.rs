@@ -42,14 +42,9 @@ impl Sharing {
         limiter.store(tower_bearer::store::RedisWindows::new(&self.redis))
     }
 
-    /// What to say if Redis is not there now. The service starts all the same.
+    /// What to say if Redis does not come within two seconds. The service starts all the same.
     pub async fn missing(&self, limiter: &Limiter) -> Option<String> {
-        let soon = std::time::Duration::from_millis(500);
-        let why = match tokio::time::timeout(soon, limiter.ready()).await {
-            Ok(Ok(())) => return None,
-            Ok(Err(not_ready)) => not_ready.failure().as_str(),
-            Err(_over) => "no answer",
-        };
+        let why = limiter.ready().await.err()?.failure().as_str();
         Some(format!("redis is out ({why}); until it is there this process is on its own"))
     }
 }
