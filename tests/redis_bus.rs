@@ -75,10 +75,9 @@ fn joined(server: &RedisServer, count: usize) {
 
 async fn revoke(side: &Side, n: u64) -> BusState {
     let target = RevokeTarget::Digest(Digest::of(&token(n)));
-    match side.auth.revoke_token(target, RevokeReason::Admin).await.unwrap() {
-        Revocation::Revoked { bus, .. } => bus,
-        other => panic!("token {n}: {other:?}"),
-    }
+    let ended = side.auth.revoke_token(target, RevokeReason::Admin).await.unwrap();
+    let Revocation::Revoked { bus, .. } = ended else { panic!("token {n}: {ended:?}") };
+    bus
 }
 
 fn ms(nanos: u64) -> f64 {

@@ -1,6 +1,11 @@
 //! What one process has learned of a token every process on the same Redis knows, and no state of that Redis refuses anybody.
 #![cfg(all(feature = "redis", feature = "test-util"))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at what cannot be")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may stop at what cannot be"
+)]
 
 #[path = "support/proxy.rs"]
 #[expect(dead_code, reason = "a test kit of which this file uses a part")]

@@ -1,6 +1,11 @@
 //! The users that the manual has made in Redis may do all that their adapters do, and nothing else.
 #![cfg(feature = "redis")]
-#![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may stop at what cannot be"
+)]
 
 #[path = "support/redis.rs"]
 #[expect(dead_code, reason = "a test kit of which this file uses a part")]

@@ -77,9 +77,9 @@ impl RedisBus {
         let mut subscribe = client::cmd("SUBSCRIBE");
         subscribe.arg(&self.channel);
         answered(&mut connection, &subscribe).await?;
-        let mut sequence = Sequence::after(self.counted(&mut connection).await?);
-        // what came between the two is in the counter
+        // what is here is in the counter; what comes before it is read as a gap, and what comes after it is heard
         while pushes.try_recv().is_ok() {}
+        let mut sequence = Sequence::after(self.counted(&mut connection).await?);
         hear(Heard::Joined);
         loop {
             match timeout(LOOK, pushes.recv()).await {
