@@ -9,6 +9,7 @@ mod bus;
 mod contexts;
 mod fault;
 mod key;
+mod line;
 mod link;
 pub(crate) mod script;
 mod server;
