@@ -51,18 +51,12 @@ impl RedisBus {
             .arg(&self.counter)
             .arg(&self.channel)
             .arg(notice.to_json());
-        let answer = match live.connection.send(&call).await {
-            Err(error) if Fault::of(&error).failure == StoreFailure::Script => {
-                // it does not know the script, so nothing was told
-                let mut load = client::cmd("SCRIPT");
-                load.arg("LOAD").arg(TELL_TEXT);
-                match live.connection.send(&load).await {
-                    Ok(_sha) => live.connection.send(&call).await,
-                    Err(error) => Err(error),
-                }
-            }
-            answer => answer,
+        let teach = || {
+            let mut load = client::cmd("SCRIPT");
+            load.arg("LOAD").arg(TELL_TEXT);
+            load
         };
+        let answer = live.connection.call(&call, &teach).await;
         answer.map(drop).map_err(|error| {
             let fault = Fault::of(&error);
             if fault.drops {
@@ -74,8 +68,14 @@ impl RedisBus {
 
     async fn stay(&self, hear: &mut (dyn FnMut(Heard) + Send)) -> Result<(), Fault> {
         let (sender, mut pushes) = mpsc::unbounded_channel();
-        let connecting = self.link.server().connect(Some(sender));
-        let mut connection = match timeout(self.link.server().time_to_connect(), connecting).await {
+        // of a Cluster the node that counts: what it publishes comes in front of its counter
+        let finding = timeout(LOOK, self.link.home(&self.counter));
+        let home = match finding.await {
+            Ok(home) => home.map_err(|failure| Fault { failure, drops: true })?,
+            Err(_over) => return Err(SILENT),
+        };
+        let connecting = home.connect(Some(sender));
+        let mut connection = match timeout(home.time_to_connect(), connecting).await {
             Ok(connected) => connected.map_err(|error| Fault::of(&error))?,
             Err(_over) => return Err(SILENT),
         };

@@ -110,14 +110,18 @@ impl Redis {
         Ok(Self::at(Place::Sentinel { sentinels, service: service.into(), nodes }))
     }
 
-    /// A Cluster, known by some of its nodes; credentials of the first URL count for all.
+    /// A Cluster, known by some of its nodes; TLS and credentials of the first URL count for all, a database for none.
     ///
     /// # Errors
     /// [`RedisConfigError::NoNodes`], [`RedisConfigError::BadUrl`], [`RedisConfigError::TlsNotBuiltIn`].
     #[cfg(feature = "redis-cluster")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-cluster")))]
     pub fn cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Self, RedisConfigError> {
-        Ok(Self::at(Place::Cluster(read_all(urls)?)))
+        let nodes = read_all(urls)?;
+        if nodes.iter().any(|info| node_of(info.addr()).is_none()) {
+            return Err(RedisConfigError::BadUrl);
+        }
+        Ok(Self::at(Place::Cluster(nodes)))
     }
 
     fn at(place: Place) -> Self {
@@ -220,25 +224,39 @@ impl Redis {
                 Ok(Connection::Server(found.get_async_connection_with_config(&config).await?))
             }
             #[cfg(feature = "redis-cluster")]
-            Place::Cluster(nodes) => {
-                let builder = client::cluster::ClusterClient::builder(nodes.clone())
-                    .retries(0)
-                    .use_protocol(ProtocolVersion::RESP3)
-                    .connection_timeout(self.connect_within)
-                    .response_timeout(RESPONSE)
-                    .tcp_settings(tcp());
-                let builder = match pushes {
-                    Some(pushes) => builder.push_sender(pushes),
-                    None => builder,
-                };
-                #[cfg(feature = "redis-tls")]
-                let builder = match self.certificates() {
-                    Some(certificates) => builder.certs(certificates),
-                    None => builder,
-                };
-                Ok(Connection::Cluster(builder.build()?.get_async_connection().await?))
+            Place::Cluster(_) => {
+                Err((client::ErrorKind::InvalidClientConfig, "each node is entered by itself").into())
             }
         }
+    }
+
+    /// The nodes that we were told of.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn seeds(&self) -> Vec<(String, u16)> {
+        match &self.place {
+            Place::Server(info) => node_of(info.addr()).into_iter().collect(),
+            #[cfg(feature = "redis-sentinel")]
+            Place::Sentinel { .. } => Vec::new(),
+            Place::Cluster(nodes) => nodes.iter().filter_map(|info| node_of(info.addr())).collect(),
+        }
+    }
+
+    /// One node of a Cluster, entered as the first one that we were told of.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn node(&self, (host, port): &(String, u16)) -> Self {
+        let Place::Cluster(nodes) = &self.place else { return self.clone() };
+        let Some(info) = nodes.first() else { return self.clone() };
+        let (host, port) = (host.clone(), *port);
+        let address = match info.addr() {
+            client::ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                let (insecure, tls_params) = (*insecure, tls_params.clone());
+                client::ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+            }
+            _ => client::ConnectionAddr::Tcp(host, port),
+        };
+        let login = info.redis_settings().clone().set_db(0);
+        let info = info.clone().set_addr(address).set_redis_settings(login);
+        Self { place: Place::Server(Box::new(info)), ..self.clone() }
     }
 
     fn client(&self, info: ConnectionInfo) -> client::RedisResult<client::Client> {
@@ -356,6 +374,15 @@ fn read_all<'a>(
 #[cfg(feature = "redis-sentinel")]
 fn is_tls(address: &client::ConnectionAddr) -> bool {
     matches!(address, client::ConnectionAddr::TcpTls { .. })
+}
+
+#[cfg(feature = "redis-cluster")]
+fn node_of(address: &client::ConnectionAddr) -> Option<(String, u16)> {
+    match address {
+        client::ConnectionAddr::Tcp(host, port)
+        | client::ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+        _ => None,
+    }
 }
 
 fn tcp() -> client::io::tcp::TcpSettings {

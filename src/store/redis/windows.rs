@@ -24,7 +24,7 @@ use crate::store::window::{Answer, Ask, WindowStore};
 ///
 /// Best on a Redis of its own, without eviction: what is evicted is forgotten, which lets its caller through once more.
 /// The user it comes as needs `+evalsha +script|load +time +get +set +hello +ping +client|setinfo ~NAMESPACE:rl1:*`, and
-/// `+cluster +asking` on a Cluster.
+/// `+cluster|slots +asking` on a Cluster.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -88,43 +88,19 @@ impl RedisWindows {
         script: &Decision,
         command: &Cmd,
     ) -> Result<Value, RedisError> {
-        let fault = match self.send(live, command).await {
-            Err(fault) if fault.failure == StoreFailure::Script => {
-                self.loads.fetch_add(1, Ordering::Relaxed);
-                self.link.doubt();
-                match live.connection.send(&script.load()).await {
-                    Ok(_sha) => match self.send(live, command).await {
-                        Ok(reply) => return Ok(reply),
-                        Err(fault) => fault,
-                    },
-                    Err(error) => Fault::of(&error),
-                }
-            }
-            Err(fault) => fault,
-            Ok(reply) => return Ok(reply),
+        let teach = || {
+            self.loads.fetch_add(1, Ordering::Relaxed);
+            self.link.doubt();
+            script.load()
         };
-        Err(self.failed(live, fault))
-    }
-
-    async fn send(&self, live: &mut Live, command: &Cmd) -> Result<Value, Fault> {
-        let answer = live.connection.send(command).await;
-        #[cfg(feature = "redis-cluster")]
-        let answer = match answer {
-            Err(error) => live.connection.follow(command, error).await,
-            fine => fine,
-        };
-        answer.map_err(|error| Fault::of(&error))
+        let answer = live.connection.call(command, &teach).await;
+        answer.map_err(|error| self.failed(live, Fault::of(&error)))
     }
 
     /// Gives up the connection if the fault asks for it.
     fn failed(&self, live: &Live, fault: Fault) -> RedisError {
         if fault.drops {
-            if self.link.server().is_cluster() {
-                // the client mends the one connection that broke, and keeps those to the other shards
-                self.link.doubt();
-            } else {
-                self.link.lost(live);
-            }
+            self.link.lost(live);
         }
         fault.failure.into()
     }
@@ -176,10 +152,12 @@ impl WindowStore for RedisWindows {
         if is_decision(&reply) { Ok(()) } else { Err(self.failed(&live, Fault::protocol())) }
     }
 
-    fn gave_up(&self, _part: u8) {
-        if !self.link.server().is_cluster() {
-            self.link.drop_connection();
-        }
+    fn gave_up(&self, part: u8) {
+        self.link.drop_connection(&self.tag_of(part));
+    }
+
+    fn decides_across_owners(&self) -> bool {
+        self.tags == Tags::One || !self.link.server().is_cluster()
     }
 }
 
