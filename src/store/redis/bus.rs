@@ -26,8 +26,8 @@ use crate::store::sequence::Sequence;
 /// Tells every process that uses the same Redis and namespace of revocations and changes, within milliseconds.
 ///
 /// Give it to [`AuthenticatorBuilder::bus`](crate::authenticator::AuthenticatorBuilder::bus). The user it comes as needs
-/// `+evalsha +script|load +incr +publish +subscribe +get +hello +ping +client|setinfo ~NAMESPACE:revoked:n
-/// &NAMESPACE:revoked`. Messages hold ids and digests, never a token.
+/// `+evalsha +script|load +incr +publish +subscribe +get +hello ~NAMESPACE:revoked:n &NAMESPACE:revoked`, with `+role`
+/// behind a Sentinel set and `+cluster|slots +asking` on a Cluster, where all of it is with one node. Messages hold ids and digests, never a token.
 pub struct RedisBus {
     link: Link,
     channel: String,

@@ -260,7 +260,9 @@ impl Redis {
     }
 
     fn client(&self, info: ConnectionInfo) -> client::RedisResult<client::Client> {
+        // unnamed, so that a user needs no right to name its client: before 7.2 there is none to give
         let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let login = login.set_skip_set_lib_name();
         let info = info.set_redis_settings(login).set_tcp_settings(tcp());
         #[cfg(feature = "redis-tls")]
         if let Some(certificates) = self.certificates() {

@@ -23,8 +23,9 @@ use crate::store::window::{Answer, Ask, WindowStore};
 /// [`LimiterBuilder::store`](crate::limit::LimiterBuilder::store). One request takes one round trip.
 ///
 /// Best on a Redis of its own, without eviction: what is evicted is forgotten, which lets its caller through once more.
-/// The user it comes as needs `+evalsha +script|load +time +get +set +hello +ping +client|setinfo ~NAMESPACE:rl1:*`, and
-/// `+cluster|slots +asking` on a Cluster.
+/// The user it comes as needs `+evalsha +script|load +time +get +set +hello ~NAMESPACE:rl1:*`, with `+role` behind a
+/// Sentinel set, and `+cluster|slots +asking` on a Cluster. There, let `cluster-require-full-coverage no` keep the shards
+/// that are left at work when one is lost.
 ///
 /// ```
 /// use std::num::NonZeroU32;
