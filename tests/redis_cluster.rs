@@ -95,7 +95,11 @@ async fn each_node_learns_the_script_once() {
         }
     }
     assert_eq!(windows.store.script_loads(), 3, "L324 a load for each node");
-    assert_eq!(cluster.calls(), (9, 3), "L324 two calls each, and one that proved that it was needed");
+    assert_eq!(
+        cluster.calls(),
+        (9, 3),
+        "L324 two calls each, and one that proved that it was needed"
+    );
     let epoch = windows.store.epoch(0);
     cluster.nodes[1].say(&["SCRIPT", "FLUSH"]);
     let id = &owner_of_each(&cluster)[&1];
@@ -135,7 +139,10 @@ async fn a_dead_shard_costs_its_own_callers_alone() {
             *said.entry((number, format!("{answer:?}"))).or_insert(0) += 1;
         }
     }
-    println!("cluster: one of three shards dead, 300 calls each: {said:?} in {:?}", began.elapsed());
+    println!(
+        "cluster: one of three shards dead, 300 calls each: {said:?} in {:?}",
+        began.elapsed()
+    );
     let want = [(0, "Redis"), (1, "Fallback"), (2, "Redis")];
     let want = want.map(|(number, said)| ((number, said.to_owned()), 300));
     assert_eq!(said, BTreeMap::from(want), "L337 XM17");

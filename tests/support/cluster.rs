@@ -32,10 +32,7 @@ impl RedisCluster {
             assert_eq!(node.say(&["CLUSTER", "ADDSLOTSRANGE", &edge(number), &last]), "OK");
         }
         for node in others {
-            assert_eq!(
-                first.say(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string()]),
-                "OK"
-            );
+            assert_eq!(first.say(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string()]), "OK");
         }
         let known = format!("cluster_known_nodes:{}", cluster.nodes.len());
         wait_until("all nodes know all slots", || {

@@ -99,7 +99,7 @@ pub(crate) async fn ask(limiter: &Limiter, caller: &AuthContext) -> Said {
     }
 }
 
-/// Asks until it says so, for at most ten seconds; gives back what it said before.
+/// Asks until it says so, for at most twenty seconds; gives back what it said before.
 pub(crate) async fn ask_until(limiter: &Limiter, caller: &AuthContext, want: Said) -> Vec<Said> {
     let asking = async {
         let mut before = Vec::new();
@@ -112,7 +112,7 @@ pub(crate) async fn ask_until(limiter: &Limiter, caller: &AuthContext, want: Sai
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), asking).await.unwrap()
+    tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap()
 }
 
 /// Stays on a bus, one after the other, and all that was heard.

@@ -11,7 +11,14 @@ pub(crate) struct SentinelSet {
 impl SentinelSet {
     /// Starts it with servers that have a password. `None` if this system has no Redis.
     pub(crate) fn start(password: &str) -> Option<Self> {
-        let login = ["--requirepass", password, "--masterauth", password, "--repl-diskless-sync-delay", "0"];
+        let login = [
+            "--requirepass",
+            password,
+            "--masterauth",
+            password,
+            "--repl-diskless-sync-delay",
+            "0",
+        ];
         let primary = RedisServer::start_with(&login)?;
         let primary_port = primary.port.to_string();
         let replica = RedisServer::start_with(&login)?;
@@ -22,12 +29,12 @@ impl SentinelSet {
         });
         let mut sentinels = Vec::new();
         for _ in 0..3 {
-            let sentinel = RedisServer::start_sentinel()?;
+            let sentinel = RedisServer::start_with(&["--sentinel"])?;
             for words in [
                 &["SENTINEL", "MONITOR", NAME, "127.0.0.1", &primary_port, "2"][..],
                 &["SENTINEL", "SET", NAME, "auth-pass", password],
                 &["SENTINEL", "SET", NAME, "down-after-milliseconds", "400"],
-                &["SENTINEL", "SET", NAME, "failover-timeout", "2000"],
+                &["SENTINEL", "SET", NAME, "failover-timeout", "1000"],
             ] {
                 assert_eq!(sentinel.say(words), "OK", "{words:?}");
             }

@@ -201,12 +201,7 @@ enum Way {
 }
 
 /// Sends a command to one node. A script that it does not know it is taught, which proves that nothing ran.
-async fn put(
-    link: &Link,
-    command: &Cmd,
-    teach: Option<Teach<'_>>,
-    way: Way,
-) -> RedisResult<Value> {
+async fn put(link: &Link, command: &Cmd, teach: Option<Teach<'_>>, way: Way) -> RedisResult<Value> {
     let mut live = link.live().await.map_err(unreachable)?;
     let Connection::Server(connection) = &mut live.connection else {
         return Err(unreachable(StoreFailure::Cluster));

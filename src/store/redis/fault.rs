@@ -81,7 +81,8 @@ impl Fault {
         if text.contains("user executing the script can't") {
             return Self::of_code("NOPERM");
         }
-        let words = text.split_ascii_whitespace().map(|word| Self::of_code(word.trim_start_matches('-')));
+        let words =
+            text.split_ascii_whitespace().map(|word| Self::of_code(word.trim_start_matches('-')));
         let mut told = words.filter(|fault| fault.failure != StoreFailure::Other);
         told.next().unwrap_or(Self::of_code("ERR"))
     }

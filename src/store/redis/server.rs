@@ -219,13 +219,15 @@ impl Redis {
             }
             #[cfg(feature = "redis-sentinel")]
             Place::Sentinel { sentinels, service, nodes } => {
-                let mut found = self.sentinels(sentinels, service, nodes)?;
+                let primary = self.client(self.primary(sentinels, service, nodes).await?)?;
                 let config = self.config(pushes);
-                Ok(Connection::Server(found.get_async_connection_with_config(&config).await?))
+                let made = primary.get_multiplexed_async_connection_with_config(&config).await?;
+                Ok(Connection::Server(made))
             }
             #[cfg(feature = "redis-cluster")]
             Place::Cluster(_) => {
-                Err((client::ErrorKind::InvalidClientConfig, "each node is entered by itself").into())
+                Err((client::ErrorKind::InvalidClientConfig, "each node is entered by itself")
+                    .into())
             }
         }
     }
@@ -271,35 +273,59 @@ impl Redis {
         client::Client::open(info)
     }
 
+    /// Asks all sentinels at once, each by itself, so that one which hangs stops nobody. The first that names a server
+    /// which says of itself that it is the primary counts.
     #[cfg(feature = "redis-sentinel")]
-    fn sentinels(
+    async fn primary(
         &self,
         sentinels: &[ConnectionInfo],
+        service: &str,
+        nodes: &Nodes,
+    ) -> client::RedisResult<ConnectionInfo> {
+        let mut asked = tokio::task::JoinSet::new();
+        for sentinel in sentinels {
+            let mut sentinel = self.sentinel_client(sentinel, service, nodes)?;
+            asked.spawn(async move { sentinel.async_get_client().await });
+        }
+        let mut failed =
+            client::RedisError::from((client::ErrorKind::EmptySentinelList, "no sentinel to ask"));
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok(Ok(primary)) => return Ok(primary.get_connection_info().clone()),
+                Ok(Err(error)) => failed = error,
+                Err(_panicked) => {}
+            }
+        }
+        Err(failed)
+    }
+
+    #[cfg(feature = "redis-sentinel")]
+    fn sentinel_client(
+        &self,
+        sentinel: &ConnectionInfo,
         service: &str,
         nodes: &Nodes,
     ) -> client::RedisResult<client::sentinel::SentinelClient> {
         use client::sentinel::{SentinelClientBuilder, SentinelServerType};
 
-        let addresses = sentinels.iter().map(|info| info.addr().clone());
-        let mut builder =
-            SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
-                .set_client_to_redis_protocol(ProtocolVersion::RESP3)
-                .set_client_to_redis_tcp_settings(tcp())
-                .set_client_to_sentinel_tcp_settings(tcp())
-                .set_client_to_redis_db(nodes.database);
+        let address = [sentinel.addr().clone()];
+        let mut builder = SentinelClientBuilder::new(address, service, SentinelServerType::Master)?
+            .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+            .set_client_to_redis_tcp_settings(tcp())
+            .set_client_to_sentinel_tcp_settings(tcp())
+            .set_client_to_redis_db(nodes.database);
         if let Some(user) = &nodes.user {
             builder = builder.set_client_to_redis_username(user);
         }
         if let Some(password) = &nodes.password {
             builder = builder.set_client_to_redis_password(password);
         }
-        if let Some(info) = sentinels.first().map(ConnectionInfo::redis_settings) {
-            if let Some(user) = info.username() {
-                builder = builder.set_client_to_sentinel_username(user);
-            }
-            if let Some(password) = info.password() {
-                builder = builder.set_client_to_sentinel_password(password);
-            }
+        let login = sentinel.redis_settings();
+        if let Some(user) = login.username() {
+            builder = builder.set_client_to_sentinel_username(user);
+        }
+        if let Some(password) = login.password() {
+            builder = builder.set_client_to_sentinel_password(password);
         }
         if nodes.tls {
             builder = builder.set_client_to_redis_tls_mode(client::TlsMode::Secure);
@@ -421,6 +447,41 @@ mod tests {
         ] {
             assert_eq!(hosts(url).as_deref(), want.as_ref().copied(), "{name}");
         }
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    #[test]
+    fn tls_is_a_feature() {
+        let opened = Redis::open("rediss://user:hunter2@example").err();
+        assert_eq!(opened, Some(RedisConfigError::TlsNotBuiltIn), "never plain instead");
+        #[cfg(feature = "redis-cluster")]
+        assert_eq!(
+            Redis::cluster(["redis://example", "rediss://example"]).err(),
+            Some(RedisConfigError::TlsNotBuiltIn)
+        );
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    #[test]
+    fn clusters() {
+        let hosts = |urls: &[&str]| {
+            Redis::cluster(urls.iter().copied()).map(|redis| redis.hosts().join(" "))
+        };
+        for (name, urls, want) in [
+            ("two nodes", &["redis://a", "redis://b:7000"][..], Ok("a:6379 b:7000")),
+            ("none", &[], Err(RedisConfigError::NoNodes)),
+            ("a socket has no slot", &["unix:///run/redis"], Err(RedisConfigError::BadUrl)),
+            ("no URL", &["redis://a", "b:7000"], Err(RedisConfigError::BadUrl)),
+        ] {
+            assert_eq!(hosts(urls).as_deref(), want.as_ref().copied(), "{name}");
+        }
+        let cluster = Redis::cluster(["redis://user:hunter2@a/3", "redis://b"]).unwrap();
+        let node = cluster.namespace("shop").unwrap().node(&("c".into(), 7_001));
+        assert_eq!(format!("{node:?}"), r#"Redis { hosts: ["c:7001"], namespace: "shop" }"#);
+        let Place::Server(info) = &node.place else { panic!("one server") };
+        let login = info.redis_settings();
+        assert_eq!((login.username(), login.password()), (Some("user"), Some("hunter2")));
+        assert_eq!(login.db(), 0, "a Cluster has one database");
     }
 
     #[test]
