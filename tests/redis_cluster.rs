@@ -6,6 +6,7 @@
     clippy::print_stdout,
     reason = "a test may stop at what cannot be"
 )]
+#![expect(clippy::disallowed_methods, reason = "real processes: it says how long they took")]
 
 #[path = "support/cluster.rs"]
 mod cluster;

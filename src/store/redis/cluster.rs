@@ -280,9 +280,12 @@ fn ranges(answer: &Value, said_by: &Redis) -> Option<Vec<(Slots, Node)>> {
         };
         let [host, Value::Int(port), ..] = primary.as_slice() else { return None };
         let slots = Slots(u16::try_from(*first).ok()?, u16::try_from(*last).ok()?);
-        let host = match host {
-            Value::BulkString(host) if !host.is_empty() => String::from_utf8(host.clone()).ok()?,
-            _ => said_by.seeds().pop()?.0,
+        let host = if let Value::BulkString(host) = host
+            && !host.is_empty()
+        {
+            String::from_utf8(host.clone()).ok()?
+        } else {
+            said_by.seeds().pop()?.0
         };
         Some((slots, (host, u16::try_from(*port).ok()?)))
     };

@@ -84,7 +84,7 @@ impl Fault {
         let words =
             text.split_ascii_whitespace().map(|word| Self::of_code(word.trim_start_matches('-')));
         let mut told = words.filter(|fault| fault.failure != StoreFailure::Other);
-        told.next().unwrap_or(Self::of_code("ERR"))
+        told.next().unwrap_or_else(|| Self::of_code("ERR"))
     }
 
     /// Redis answered something that no Redis answers.

@@ -249,13 +249,13 @@ impl Redis {
         let Place::Cluster(nodes) = &self.place else { return self.clone() };
         let Some(info) = nodes.first() else { return self.clone() };
         let (host, port) = (host.clone(), *port);
-        let address = match info.addr() {
-            client::ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+        let address =
+            if let client::ConnectionAddr::TcpTls { insecure, tls_params, .. } = info.addr() {
                 let (insecure, tls_params) = (*insecure, tls_params.clone());
                 client::ConnectionAddr::TcpTls { host, port, insecure, tls_params }
-            }
-            _ => client::ConnectionAddr::Tcp(host, port),
-        };
+            } else {
+                client::ConnectionAddr::Tcp(host, port)
+            };
         let login = info.redis_settings().clone().set_db(0);
         let info = info.clone().set_addr(address).set_redis_settings(login);
         Self { place: Place::Server(Box::new(info)), ..self.clone() }
@@ -406,10 +406,12 @@ fn is_tls(address: &client::ConnectionAddr) -> bool {
 
 #[cfg(feature = "redis-cluster")]
 fn node_of(address: &client::ConnectionAddr) -> Option<(String, u16)> {
-    match address {
-        client::ConnectionAddr::Tcp(host, port)
-        | client::ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
-        _ => None,
+    if let client::ConnectionAddr::Tcp(host, port)
+    | client::ConnectionAddr::TcpTls { host, port, .. } = address
+    {
+        Some((host.clone(), *port))
+    } else {
+        None
     }
 }
 
