@@ -233,6 +233,17 @@ impl LimiterBuilder {
                 faults.push(out_of_range(setting, range));
             }
         }
+        if self.store.as_ref().is_some_and(|store| !store.decides_across_owners()) {
+            let names = |tenant| {
+                let of_group = |policy: &&Policy| policy.is_tenant() == tenant;
+                let policies = self.policies.iter().filter(of_group);
+                policies.map(|policy| policy.name().to_owned()).collect::<Vec<String>>()
+            };
+            let (caller, tenant) = (names(false), names(true));
+            if !caller.is_empty() && !tenant.is_empty() {
+                faults.push(LimiterFault::CrossSlot { caller, tenant });
+            }
+        }
         let memory = MemoryWindows::new().with_max_keys(self.max_keys);
         if memory.is_err() {
             faults.push(out_of_range("max_keys", "1024 to 16777216"));

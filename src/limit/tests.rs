@@ -152,3 +152,57 @@ fn bodies() {
         assert_eq!(std::str::from_utf8(&body.0).unwrap(), want, "{name}");
     }
 }
+
+#[cfg(feature = "redis-cluster")]
+#[test]
+fn a_cluster_decides_for_one_owner() {
+    use crate::store::{Redis, RedisWindows};
+
+    let cluster = Redis::cluster(["redis://127.0.0.1:1"]).unwrap();
+    let (many, one) = (RedisWindows::new(&cluster), RedisWindows::new(&cluster).one_slot());
+    let server = RedisWindows::new(&Redis::open("redis://127.0.0.1:1").unwrap());
+    let minute = limit(60, 60_000);
+    let (token, subject) = (Policy::per_token(minute), Policy::per_subject(minute));
+    let (workspace, app) = (Policy::per_workspace(minute), Policy::per_app(minute));
+    let plan = Policy::custom("plan", minute, |_context| Ok(CustomKey::Exempt));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let crosses = |caller, tenant| {
+        vec![LimiterFault::CrossSlot { caller: names(caller), tenant: names(tenant) }]
+    };
+    let of = |policies: &[&Policy]| {
+        let policies = policies.iter().copied().cloned();
+        policies.fold(Limiter::builder(), LimiterBuilder::policy)
+    };
+    for (name, builder, want) in [
+        (
+            "L366 token and workspace",
+            of(&[&token, &workspace]).store(Arc::new(many)),
+            crosses(&["token"], &["workspace"]),
+        ),
+        (
+            "L332 all of both groups are named",
+            of(&[&token, &app, &plan, &workspace]).store(RedisWindows::new(&cluster)),
+            crosses(&["token", "plan"], &["app", "workspace"]),
+        ),
+        ("L366 one slot", of(&[&token, &workspace]).store(one), vec![]),
+        (
+            "L366 token and subject",
+            of(&[&token, &subject, &plan]).store(RedisWindows::new(&cluster)),
+            vec![],
+        ),
+        (
+            "L333 the other group",
+            of(&[&workspace, &app]).store(RedisWindows::new(&cluster)),
+            vec![],
+        ),
+        ("L335 one server", of(&[&token, &workspace]).store(server), vec![]),
+        ("L335 in process", of(&[&token, &workspace]), vec![]),
+    ] {
+        assert_eq!(faults(builder), want, "{name}");
+    }
+    let told = of(&[&token, &app]).store(RedisWindows::new(&cluster)).build().unwrap_err();
+    let told = told.to_string();
+    for part in [r#"["token"]"#, r#"["app"]"#, "a limiter of each group", "one_slot"] {
+        assert!(told.contains(part), "L332: {told}");
+    }
+}

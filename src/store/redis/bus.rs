@@ -27,8 +27,8 @@ use crate::store::sequence::Sequence;
 /// Tells every process that uses the same Redis and namespace of revocations and changes, within milliseconds.
 ///
 /// Give it to [`AuthenticatorBuilder::bus`](crate::authenticator::AuthenticatorBuilder::bus). The user it comes as needs
-/// `+evalsha +script|load +incr +publish +subscribe +get +hello +ping +client|setinfo ~NAMESPACE:revoked:n
-/// &NAMESPACE:revoked`. Messages hold ids and digests, never a token.
+/// `+evalsha +script|load +incr +publish +subscribe +get +hello ~NAMESPACE:revoked:n &NAMESPACE:revoked`, with `+role`
+/// behind a Sentinel set and `+cluster|slots +asking` on a Cluster, where all of it is with one node. Messages hold ids and digests, never a token.
 pub struct RedisBus {
     line: Line,
     channel: String,
@@ -52,25 +52,25 @@ impl RedisBus {
             .arg(&self.counter)
             .arg(&self.channel)
             .arg(notice.to_json());
-        let answer = match self.line.send(&mut live, &call).await {
-            Err(fault) if fault.failure == StoreFailure::Script => {
-                // it does not know the script, so nothing was told
-                let mut load = client::cmd("SCRIPT");
-                load.arg("LOAD").arg(TELL_TEXT);
-                match self.line.send(&mut live, &load).await {
-                    Ok(_sha) => self.line.send(&mut live, &call).await,
-                    Err(fault) => Err(fault),
-                }
-            }
-            answer => answer,
+        let teach = || {
+            let mut load = client::cmd("SCRIPT");
+            load.arg("LOAD").arg(TELL_TEXT);
+            load
         };
+        let answer = self.line.call(&mut live, &call, &teach).await;
         answer.map(drop).map_err(|fault| fault.failure.into())
     }
 
     async fn stay(&self, hear: &mut (dyn FnMut(Heard) + Send)) -> Result<(), Fault> {
         let (sender, mut pushes) = mpsc::unbounded_channel();
-        let connecting = self.line.server().connect(Some(sender));
-        let mut connection = match timeout(self.line.server().time_to_connect(), connecting).await {
+        // of a Cluster the node that counts: what it publishes comes in front of its counter
+        let finding = timeout(LOOK, self.line.home(&self.counter));
+        let home = match finding.await {
+            Ok(home) => home.map_err(|failure| Fault { failure, drops: true })?,
+            Err(_over) => return Err(SILENT),
+        };
+        let connecting = home.connect(Some(sender));
+        let mut connection = match timeout(home.time_to_connect(), connecting).await {
             Ok(connected) => connected.map_err(|error| Fault::of(&error))?,
             Err(_over) => return Err(SILENT),
         };

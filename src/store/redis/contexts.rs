@@ -20,7 +20,7 @@ use crate::store::shared::{ContextStore, SharedKey};
 ///
 /// Give it to [`AuthenticatorBuilder::shared_cache`](crate::authenticator::AuthenticatorBuilder::shared_cache). Whoever can
 /// write to that Redis can let tokens in: use a user of its own for it, with
-/// `+get +set +hello +ping +client|setinfo ~NAMESPACE:ctx:*`.
+/// `+get +set +hello ~NAMESPACE:ctx:*`, `+role` behind a Sentinel set, and `+cluster|slots +asking` on a Cluster.
 pub struct RedisContexts {
     line: Line,
 }

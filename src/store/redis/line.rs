@@ -37,16 +37,28 @@ impl Line {
         self.link.live().await
     }
 
+    /// The server that keeps a key, by itself.
+    pub(super) async fn home(&self, key: &str) -> Result<Redis, StoreFailure> {
+        self.link.home(key).await
+    }
+
     /// Sends one command, and hears its answer; what is dropped before that counts against the connection.
     pub(super) async fn send(&self, live: &mut Live, command: &Cmd) -> Result<Value, Fault> {
         let mut waiting = Waiting { line: self, live: live.clone(), is_answered: false };
-        let answer = live.connection.send(command).await.map_err(|error| Fault::of(&error));
-        waiting.is_answered =
-            !matches!(&answer, Err(fault) if fault.failure == StoreFailure::Timeout);
-        if matches!(&answer, Err(fault) if fault.drops) {
-            self.link.lost(live);
-        }
-        answer
+        let answer = live.connection.send(command).await;
+        waiting.heard(answer)
+    }
+
+    /// As `send`, with a script that a server may have to be taught first.
+    pub(super) async fn call(
+        &self,
+        live: &mut Live,
+        call: &Cmd,
+        teach: &(dyn Fn() -> Cmd + Sync),
+    ) -> Result<Value, Fault> {
+        let mut waiting = Waiting { line: self, live: live.clone(), is_answered: false };
+        let answer = live.call(call, teach).await;
+        waiting.heard(answer)
     }
 }
 
@@ -55,6 +67,19 @@ struct Waiting<'a> {
     line: &'a Line,
     live: Live,
     is_answered: bool,
+}
+
+impl Waiting<'_> {
+    /// There is an answer, of the server's or of the client's own patience.
+    fn heard(&mut self, answer: client::RedisResult<Value>) -> Result<Value, Fault> {
+        let answer = answer.map_err(|error| Fault::of(&error));
+        let timed_out = |fault: &Fault| fault.failure == StoreFailure::Timeout;
+        self.is_answered = !answer.as_ref().is_err_and(timed_out);
+        if answer.as_ref().is_err_and(|fault| fault.drops) {
+            self.line.link.lost(&self.live);
+        }
+        answer
+    }
 }
 
 impl Drop for Waiting<'_> {

@@ -16,10 +16,14 @@ use std::time::Duration;
 
 use client::aio::{ConnectionLike, MultiplexedConnection, SendError};
 use client::{Cmd, PushInfo, PushKind, Value};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::store::failure::StoreFailure;
+#[cfg(feature = "redis-cluster")]
+use crate::store::redis::cluster::Cluster;
 use crate::store::redis::fault::Fault;
+#[cfg(feature = "redis-cluster")]
+use crate::store::redis::key::slot;
 use crate::store::redis::server::Redis;
 
 /// A connection, of either sort. A clone is the same connection.
@@ -27,49 +31,18 @@ use crate::store::redis::server::Redis;
 pub(super) enum Connection {
     Server(MultiplexedConnection),
     #[cfg(feature = "redis-cluster")]
-    Cluster(client::cluster_async::ClusterConnection),
+    Cluster(Cluster),
 }
 
 impl Connection {
     /// Sends one command, and hears its answer.
     pub(super) async fn send(&mut self, command: &Cmd) -> client::RedisResult<Value> {
         match self {
-            Self::Server(connection) => connection.req_packed_command(command).await,
+            Self::Server(connection) => {
+                connection.req_packed_command(command).await.and_then(Value::extract_error)
+            }
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(connection) => connection.req_packed_command(command).await,
-        }
-        .and_then(Value::extract_error)
-    }
-
-    /// Sends a command once more to the node that a Cluster's answer named: MOVED and ASK prove that it did not run.
-    #[cfg(feature = "redis-cluster")]
-    pub(super) async fn follow(
-        &mut self,
-        command: &Cmd,
-        moved: client::RedisError,
-    ) -> client::RedisResult<Value> {
-        use client::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-
-        let Self::Cluster(connection) = self else { return Err(moved) };
-        let code = moved.code().unwrap_or_default().to_owned();
-        let node = moved.redirect_node().and_then(|(node, _slot)| node.rsplit_once(':'));
-        let Some((host, Ok(port))) = node.map(|(host, port)| (host.to_owned(), port.parse()))
-        else {
-            return Err(moved);
-        };
-        let node = SingleNodeRoutingInfo::ByAddress { host, port };
-        match code.as_str() {
-            "MOVED" => {
-                let node = RoutingInfo::SingleNode(node);
-                connection.route_command(command.clone(), node).await.and_then(Value::extract_error)
-            }
-            "ASK" => {
-                let mut both = client::Pipeline::with_capacity(2);
-                both.cmd("ASKING").ignore().add_command(command.clone());
-                let answers = connection.route_pipeline(both, 0, 2, node).await?;
-                answers.into_iter().last().ok_or(moved).and_then(Value::extract_error)
-            }
-            _ => Err(moved),
+            Self::Cluster(cluster) => cluster.send(command, None).await,
         }
     }
 }
@@ -79,6 +52,43 @@ impl Connection {
 pub(super) struct Live {
     pub(super) connection: Connection,
     number: u64,
+    taught: Arc<Taught>,
+}
+
+/// How often a script was taught over a connection.
+#[derive(Default)]
+struct Taught {
+    times: AtomicU64,
+    turn: Mutex<()>,
+}
+
+impl Live {
+    /// Calls the one script of an adapter. A server that does not know it is taught what `teach` gives, and called again: its
+    /// NOSCRIPT proves that nothing ran. Of calls that find that out together, one teaches.
+    pub(super) async fn call(
+        &mut self,
+        call: &Cmd,
+        teach: &(dyn Fn() -> Cmd + Sync),
+    ) -> client::RedisResult<Value> {
+        #[cfg(feature = "redis-cluster")]
+        if let Connection::Cluster(cluster) = &self.connection {
+            return cluster.send(call, Some(teach)).await;
+        }
+        let times = self.taught.times.load(Ordering::Acquire);
+        match self.connection.send(call).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                let taught = Arc::clone(&self.taught);
+                let turn = taught.turn.lock().await;
+                if taught.times.load(Ordering::Acquire) == times {
+                    self.connection.send(&teach()).await?;
+                    taught.times.fetch_add(1, Ordering::Release);
+                }
+                drop(turn);
+                self.connection.send(call).await
+            }
+            answer => answer,
+        }
+    }
 }
 
 /// Keeps a connection. A clone keeps the same one.
@@ -90,8 +100,9 @@ pub(super) struct Link {
 struct Shared {
     server: Redis,
     state: watch::Sender<State>,
-    /// Grows with each connection, and with whatever else makes what the server knows doubtful.
-    epoch: AtomicU64,
+    /// Grows with each connection, and with whatever else makes what the server knows doubtful. The links to the nodes of a
+    /// Cluster have one together.
+    epoch: Arc<AtomicU64>,
     /// Attempts so far; each has its number, and so has the connection that it makes.
     attempts: AtomicU64,
     /// Somebody waits for the next attempt.
@@ -111,9 +122,19 @@ enum State {
 
 impl Link {
     pub(super) fn new(server: Redis) -> Self {
+        Self::counting(server, Arc::default())
+    }
+
+    /// To one node of a Cluster.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn of_node(server: Redis, epoch: Arc<AtomicU64>) -> Self {
+        Self::counting(server, epoch)
+    }
+
+    fn counting(server: Redis, epoch: Arc<AtomicU64>) -> Self {
         let (state, _) = watch::channel(State::Idle);
-        let (epoch, attempts) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (hurry, chance) = (Arc::default(), RandomState::new());
+        let (attempts, hurry) = (AtomicU64::new(0), Arc::default());
+        let chance = RandomState::new();
         Self { shared: Arc::new(Shared { server, state, epoch, attempts, hurry, chance }) }
     }
 
@@ -132,7 +153,7 @@ impl Link {
                 State::Trying => false,
             };
             if idle {
-                self.begin(|state| matches!(state, State::Idle));
+                self.warm();
             }
             if hear.changed().await.is_err() {
                 return Err(StoreFailure::Closed);
@@ -152,8 +173,33 @@ impl Link {
         self.live().await
     }
 
-    /// This connection is of no use any more.
+    /// Makes the first connection, for whoever comes.
+    pub(super) fn warm(&self) {
+        self.begin(|state| matches!(state, State::Idle));
+    }
+
+    /// The server that keeps a key, by itself: of a Cluster it is one of the nodes.
+    pub(super) async fn home(&self, key: &str) -> Result<Redis, StoreFailure> {
+        #[cfg(feature = "redis-cluster")]
+        if self.server().is_cluster() {
+            let live = self.live().await?;
+            let Connection::Cluster(cluster) = &live.connection else {
+                return Err(StoreFailure::Cluster);
+            };
+            cluster.look(None).await;
+            let owner = cluster.owner(slot(key.as_bytes()));
+            return owner.map(|link| link.server().clone()).ok_or(StoreFailure::Cluster);
+        }
+        let _ = key;
+        Ok(self.server().clone())
+    }
+
+    /// This connection is of no use any more. A Cluster minds those to its nodes by itself.
     pub(super) fn lost(&self, lost: &Live) {
+        #[cfg(feature = "redis-cluster")]
+        if let Connection::Cluster(_) = &lost.connection {
+            return;
+        }
         self.ended(lost.number);
     }
 
@@ -161,8 +207,21 @@ impl Link {
         self.begin(|state| matches!(state, State::Up(live) if live.number == number));
     }
 
-    /// Whatever connection there is, it is of no use any more.
-    pub(super) fn drop_connection(&self) {
+    /// Whatever connection there is to the server that keeps the keys of `tag`, it is of no use any more.
+    pub(super) fn drop_connection(&self, tag: &str) {
+        #[cfg(feature = "redis-cluster")]
+        if self.server().is_cluster() {
+            if let State::Up(Live { connection: Connection::Cluster(cluster), .. }) =
+                &*self.shared.state.borrow()
+            {
+                if let Some(owner) = cluster.owner(slot(tag.as_bytes())) {
+                    owner.drop_connection(tag);
+                }
+                cluster.renew(None);
+            }
+            return;
+        }
+        let _ = tag;
         self.begin(|state| matches!(state, State::Up(_)));
     }
 
@@ -197,10 +256,14 @@ async fn connect(shared: Weak<Shared>) {
     loop {
         let Some(link) = shared.upgrade() else { return };
         let number = link.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-        match attempt(&link.server, ended(&shared, number)).await {
+        match attempt(&link, ended(&shared, number)).await {
             Ok(connection) => {
                 link.epoch.fetch_add(1, Ordering::AcqRel);
-                link.state.send_replace(State::Up(Live { connection, number }));
+                link.state.send_replace(State::Up(Live {
+                    connection,
+                    number,
+                    taught: Arc::default(),
+                }));
                 return;
             }
             Err(failure) => link.state.send_replace(State::Down(failure)),
@@ -218,14 +281,21 @@ async fn connect(shared: Weak<Shared>) {
 }
 
 /// One attempt, in a task of its own, so that a panic in the client's code is a failure and not the end of this one.
-async fn attempt(server: &Redis, ended: impl Pushes) -> Result<Connection, StoreFailure> {
+async fn attempt(link: &Shared, ended: impl Pushes) -> Result<Connection, StoreFailure> {
+    let server = link.server.clone();
     let within = server.time_to_connect();
-    let server = server.clone();
-    let connecting = tokio::spawn(async move { server.connect(Some(ended)).await });
+    #[cfg(feature = "redis-cluster")]
+    let epoch = Arc::clone(&link.epoch);
+    let connecting = tokio::spawn(async move {
+        #[cfg(feature = "redis-cluster")]
+        if server.is_cluster() {
+            return Cluster::find(&server, &epoch).await.map(Connection::Cluster);
+        }
+        server.connect(Some(ended)).await.map_err(|error| Fault::of(&error).failure)
+    });
     let stop = connecting.abort_handle();
     match tokio::time::timeout(within, connecting).await {
-        Ok(Ok(Ok(connection))) => Ok(connection),
-        Ok(Ok(Err(error))) => Err(Fault::of(&error).failure),
+        Ok(Ok(connected)) => connected,
         Ok(Err(_panicked)) => Err(StoreFailure::Panic),
         Err(_over) => {
             stop.abort();

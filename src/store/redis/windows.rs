@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{Cmd, Value};
-use tokio::sync::Mutex;
 
 use crate::store::failure::StoreFailure;
 use crate::store::redis::fault::{Fault, RedisError};
@@ -25,8 +24,9 @@ use crate::store::window::{Answer, Ask, WindowStore};
 /// [`LimiterBuilder::store`](crate::limit::LimiterBuilder::store). One request takes one round trip.
 ///
 /// Best on a Redis of its own, without eviction: what is evicted is forgotten, which lets its caller through once more.
-/// The user it comes as needs `+evalsha +script|load +time +get +set +hello +ping +client|setinfo ~NAMESPACE:rl1:*`, and
-/// `+cluster +asking` on a Cluster.
+/// The user it comes as needs `+evalsha +script|load +time +get +set +hello ~NAMESPACE:rl1:*`, with `+role` behind a
+/// Sentinel set, and `+cluster|slots +asking` on a Cluster. There, let `cluster-require-full-coverage no` keep the shards
+/// that are left at work when one is lost.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -43,8 +43,6 @@ pub struct RedisWindows {
     link: Link,
     tags: Tags,
     loads: AtomicU64,
-    /// Held while the script is loaded.
-    teaching: Mutex<()>,
     /// The last tag asked about in each part, for the probe.
     #[cfg(feature = "redis-cluster")]
     asked: [std::sync::atomic::AtomicU16; PARTS],
@@ -57,7 +55,6 @@ impl RedisWindows {
             link: Link::new(redis.clone()),
             tags: Tags::Owners,
             loads: AtomicU64::new(0),
-            teaching: Mutex::new(()),
             #[cfg(feature = "redis-cluster")]
             asked: Default::default(),
         }
@@ -93,54 +90,19 @@ impl RedisWindows {
         script: &Decision,
         command: &Cmd,
     ) -> Result<Value, RedisError> {
-        let loads = self.script_loads();
-        let fault = match self.send(live, command).await {
-            Err(fault) if fault.failure == StoreFailure::Script => {
-                match self.teach(live, script, loads).await {
-                    Ok(()) => match self.send(live, command).await {
-                        Ok(reply) => return Ok(reply),
-                        Err(fault) => fault,
-                    },
-                    Err(fault) => fault,
-                }
-            }
-            Err(fault) => fault,
-            Ok(reply) => return Ok(reply),
+        let teach = || {
+            self.loads.fetch_add(1, Ordering::Relaxed);
+            self.link.doubt();
+            script.load()
         };
-        Err(self.failed(live, fault))
-    }
-
-    /// Loads the script, unless somebody has since there were so many `loads`.
-    async fn teach(&self, live: &mut Live, script: &Decision, loads: u64) -> Result<(), Fault> {
-        let _teaching = self.teaching.lock().await;
-        if self.script_loads() != loads {
-            return Ok(());
-        }
-        self.link.doubt();
-        live.connection.send(&script.load()).await.map_err(|error| Fault::of(&error))?;
-        self.loads.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    async fn send(&self, live: &mut Live, command: &Cmd) -> Result<Value, Fault> {
-        let answer = live.connection.send(command).await;
-        #[cfg(feature = "redis-cluster")]
-        let answer = match answer {
-            Err(error) => live.connection.follow(command, error).await,
-            fine => fine,
-        };
-        answer.map_err(|error| Fault::of(&error))
+        let answer = live.call(command, &teach).await;
+        answer.map_err(|error| self.failed(live, Fault::of(&error)))
     }
 
     /// Gives up the connection if the fault asks for it.
     fn failed(&self, live: &Live, fault: Fault) -> RedisError {
         if fault.drops {
-            if self.link.server().is_cluster() {
-                // the client mends the one connection that broke, and keeps those to the other shards
-                self.link.doubt();
-            } else {
-                self.link.lost(live);
-            }
+            self.link.lost(live);
         }
         fault.failure.into()
     }
@@ -192,10 +154,12 @@ impl WindowStore for RedisWindows {
         if is_decision(&reply) { Ok(()) } else { Err(self.failed(&live, Fault::protocol())) }
     }
 
-    fn gave_up(&self, _part: u8) {
-        if !self.link.server().is_cluster() {
-            self.link.drop_connection();
-        }
+    fn gave_up(&self, part: u8) {
+        self.link.drop_connection(&self.tag_of(part));
+    }
+
+    fn decides_across_owners(&self) -> bool {
+        self.tags == Tags::One || !self.link.server().is_cluster()
     }
 }
 
