@@ -142,8 +142,12 @@ async fn a_planned_failover_is_followed() {
     let mut failures = Vec::new();
     let following = async {
         // until the old one is demoted and left, and the new one answers
-        while set.servers[0].say(&["ROLE"]).starts_with("master") || windows.store.epoch(0) == epoch
-        {
+        // a sentinel breaks all connections to the old one, that of this question too
+        let is_demoted = || {
+            let role = set.servers[0].try_say(&["ROLE"]);
+            role.is_some_and(|role| role.starts_with("slave"))
+        };
+        while !is_demoted() || windows.store.epoch(0) == epoch {
             match windows.admit(id, minute).await {
                 Ok(_) => charged += 1,
                 Err(error) => failures.push(error.failure()),
