@@ -437,6 +437,11 @@ impl fmt::Debug for AuthenticatorBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticatorBuilder")
             .field("answers", &self.answers)
+            .field("credential_header", &self.credential_header)
+            .field("audit_allowed_sample", &self.allowed_sample)
+            .field("audit_denied_per_second", &self.denied_per_second)
+            .field("name", &self.name)
+            .field("shared_cache_deadline", &self.shared_cache_deadline)
             .field("tokens", &self.tokens)
             .field("facts", &self.facts)
             .finish_non_exhaustive()

@@ -79,13 +79,13 @@ pub(crate) use self::recorded::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
     revoked, suppressed,
 };
-#[cfg(feature = "metrics")]
-pub(crate) use self::windows::StoreMeter;
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::silent::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,
     bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use self::windows::StoreMeter;
 
 /// A refusal, in the words of its labels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

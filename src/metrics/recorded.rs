@@ -73,7 +73,12 @@ struct Counted {
 const MOST: usize = 64;
 
 impl Counters {
-    pub(super) fn count(&self, configured: &str, fixed: [&'static str; 4], register: impl Fn() -> Counter) {
+    pub(super) fn count(
+        &self,
+        configured: &str,
+        fixed: [&'static str; 4],
+        register: impl Fn() -> Counter,
+    ) {
         let mut place = &self.first;
         let mut seen = 0;
         while seen < MOST {

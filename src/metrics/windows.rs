@@ -1,8 +1,6 @@
 //! With a recorder: what is counted of shared windows.
 
-use ::metrics::{
-    Histogram, Unit, counter, describe_counter, describe_histogram, gauge, histogram,
-};
+use ::metrics::{Histogram, Unit, counter, describe_counter, describe_histogram, gauge, histogram};
 use std::sync::OnceLock;
 use std::time::Duration;
 
