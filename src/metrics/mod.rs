@@ -62,30 +62,21 @@
 //! 8. Forwarding: what was removed from requests that went on.
 
 #[cfg(feature = "metrics")]
-mod processes;
-#[cfg(feature = "metrics")]
 mod recorded;
 #[cfg(not(feature = "metrics"))]
 mod silent;
-#[cfg(feature = "metrics")]
-mod windows;
 
 #[cfg(feature = "metrics")]
-pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_breaker};
+use self::recorded as meters;
 #[cfg(feature = "metrics")]
 pub use self::recorded::describe;
-#[cfg(feature = "metrics")]
-pub(crate) use self::recorded::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
-    revoked, suppressed,
-};
 #[cfg(not(feature = "metrics"))]
-pub(crate) use self::silent::{
+use self::silent as meters;
+
+pub(crate) use self::meters::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,
     bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
 };
-#[cfg(feature = "metrics")]
-pub(crate) use self::windows::StoreMeter;
 
 /// A refusal, in the words of its labels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
