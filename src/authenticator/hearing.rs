@@ -97,7 +97,7 @@ impl Authenticator {
 
     fn missed_notices(&self) {
         flushed(Flush::BusReconnect);
-        self.tell(&Change::All);
+        self.forget_here(&Change::All);
     }
 
     fn heard(&self, notice: &Notice, age: Option<Duration>) {
@@ -118,13 +118,13 @@ impl Authenticator {
                 }
                 self.shared.tokens.bury(digest, Reason::Revoked, now);
             }
-            Notice::Subject(key) => self.tell(&Change::Subject(key.clone())),
-            Notice::Workspace { id, floor: _ } => self.tell(&Change::Workspace(id.clone())),
+            Notice::Subject(key) => self.forget_here(&Change::Subject(key.clone())),
+            Notice::Workspace { id, floor: _ } => self.forget_here(&Change::Workspace(id.clone())),
             Notice::Member { workspace, account } => {
-                self.tell(&Change::Member(workspace.clone(), account.clone()));
+                self.forget_here(&Change::Member(workspace.clone(), account.clone()));
             }
-            Notice::Account(id) => self.tell(&Change::Account(id.clone())),
-            Notice::App(id) => self.tell(&Change::App(id.clone())),
+            Notice::Account(id) => self.forget_here(&Change::Account(id.clone())),
+            Notice::App(id) => self.forget_here(&Change::App(id.clone())),
             Notice::All => self.forget_all_here(),
         }
     }

@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::authenticator::elsewhere::AbortOnDrop;
+use crate::authenticator::elsewhere::{AbortOnDrop, lock};
 use crate::authenticator::erased::Tier;
 use crate::authenticator::shared_value::{Found, TOMBSTONE, decode, encode};
 use crate::breaker::{Breaker, Turn};
@@ -242,8 +242,4 @@ fn fingerprint(name: &str, kinds: &TokenKinds) -> [u8; 16] {
 pub(super) fn is_name(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=32).contains(&name.len()) && name.bytes().all(fine)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
