@@ -28,7 +28,8 @@ use std::time::Duration;
 use crate::breaker::{Breaker, Turn};
 use crate::cache::bounded::Bounded;
 use crate::cache::flight::Flights;
-use crate::cache::generations::{Chance, Generations};
+use crate::cache::generations::Generations;
+use crate::chance::Chance;
 use crate::clock::{Clock, Moment};
 use crate::id::{AccountId, AppId, WorkspaceId};
 use crate::metrics::{BreakerState, CacheMeter, Lacking, LoadEnd, LoadMeter};
@@ -130,7 +131,7 @@ where
             tombstones: Mutex::new(HashMap::new()),
             flights: Flights::new(settings.max_loads, settings.max_waiting),
             breaker: Mutex::new(Breaker::default()),
-            chance: Chance::new(),
+            chance: Chance::default(),
             meter: CacheMeter::new(settings.name),
             settings,
             clock,

@@ -19,9 +19,9 @@ fn settings() {
     let out_of = |setting, range| LimiterFault::SettingOutOfRange { setting, range };
     let deadline = out_of("deadline", "5 to 250 ms");
     let max_keys =
-        LimiterFault::SettingOutOfRange { setting: "max_keys", range: "1024 to 16777216" };
+        LimiterFault::SettingOutOfRange { setting: "max_keys", range: "1,024 to 16,777,216" };
     let exact_up_to =
-        LimiterFault::SettingOutOfRange { setting: "exact_up_to", range: "1 to 4096" };
+        LimiterFault::SettingOutOfRange { setting: "exact_up_to", range: "1 to 4,096" };
     let exact = |count| {
         policies(&["a"]).policy(Policy::per_token(limit(u32::MAX, 60_000)).exact_up_to(count))
     };
@@ -63,11 +63,15 @@ fn settings() {
         (
             "L907 too many",
             policies(&["a"]).deny_cache(1_048_577),
-            vec![out_of("deny_cache", "0 to 1048576")],
+            vec![out_of("deny_cache", "0 to 1,048,576")],
         ),
         ("L909 least", policies(&["a"]).local_share(1), vec![]),
         ("L909 most", policies(&["a"]).local_share(1_024), vec![]),
-        ("L909 outside", policies(&["a"]).local_share(0), vec![out_of("local_share", "1 to 1024")]),
+        (
+            "L909 outside",
+            policies(&["a"]).local_share(0),
+            vec![out_of("local_share", "1 to 1,024")],
+        ),
         (
             "L910 least",
             policies(&["a"]).breaker_in_a_row(1).breaker_within_second(1).breaker_probe(ms(50)),
@@ -86,7 +90,7 @@ fn settings() {
             policies(&["a"]).breaker_in_a_row(101).breaker_within_second(0).breaker_probe(ms(49)),
             vec![
                 out_of("breaker_in_a_row", "1 to 100"),
-                out_of("breaker_within_second", "1 to 1000"),
+                out_of("breaker_within_second", "1 to 1,000"),
                 out_of("breaker_probe", "50 ms to 5 s"),
             ],
         ),

@@ -8,7 +8,7 @@ use ::redis as client;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use client::aio::ConnectionLike;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::store::failure::StoreFailure;
 use crate::store::redis::fault::Fault;
 use crate::store::redis::key::slot;
-use crate::store::redis::link::{Connection, Link};
+use crate::store::redis::link::{Connection, Link, Tally};
 use crate::store::redis::server::Redis;
 
 /// Where a node is.
@@ -36,7 +36,7 @@ pub(super) struct Cluster {
 
 struct Shared {
     server: Redis,
-    epoch: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     map: RwLock<Map>,
     is_asking: AtomicBool,
 }
@@ -53,10 +53,10 @@ struct Slots(u16, u16);
 
 impl Cluster {
     /// Asks the nodes that we were told of where the others are; the first answer counts.
-    pub(super) async fn find(server: &Redis, epoch: &Arc<AtomicU64>) -> Result<Self, StoreFailure> {
+    pub(super) async fn find(server: &Redis, tally: &Arc<Tally>) -> Result<Self, StoreFailure> {
         let shared = Shared {
             server: server.clone(),
-            epoch: Arc::clone(epoch),
+            tally: Arc::clone(tally),
             map: RwLock::default(),
             is_asking: AtomicBool::new(false),
         };
@@ -180,7 +180,7 @@ impl Cluster {
     }
 
     fn new_link(&self, node: &Node) -> Link {
-        Link::of_node(self.shared.server.node(node), Arc::clone(&self.shared.epoch))
+        Link::of_node(self.shared.server.node(node), Arc::clone(&self.shared.tally))
     }
 }
 
@@ -217,9 +217,11 @@ async fn put(link: &Link, command: &Cmd, teach: Option<Teach<'_>>, way: Way) -> 
     }
     if let Err(error) = &answer
         && error.redirect_node().is_none()
-        && Fault::of(error).drops
     {
-        link.lost(&live);
+        let fault = Fault::of(error);
+        if fault.drops {
+            link.lost(&live, fault.failure);
+        }
     }
     answer
 }

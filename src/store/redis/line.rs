@@ -76,7 +76,7 @@ impl Waiting<'_> {
         let timed_out = |fault: &Fault| fault.failure == StoreFailure::Timeout;
         self.is_answered = !answer.as_ref().is_err_and(timed_out);
         if answer.as_ref().is_err_and(|fault| fault.drops) {
-            self.line.link.lost(&self.live);
+            self.line.link.lost(&self.live, StoreFailure::Closed);
         }
         answer
     }
@@ -89,7 +89,7 @@ impl Drop for Waiting<'_> {
             unanswered.store(0, Ordering::Relaxed);
         } else if unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= PATIENCE {
             unanswered.store(0, Ordering::Relaxed);
-            self.line.link.lost(&self.live);
+            self.line.link.lost(&self.live, StoreFailure::Timeout);
         }
     }
 }

@@ -18,6 +18,7 @@ use client::aio::{ConnectionLike, MultiplexedConnection, SendError};
 use client::{Cmd, PushInfo, PushKind, Value};
 use tokio::sync::{Mutex, Notify, watch};
 
+use crate::metrics::reconnected;
 use crate::store::failure::StoreFailure;
 #[cfg(feature = "redis-cluster")]
 use crate::store::redis::cluster::Cluster;
@@ -100,14 +101,21 @@ pub(super) struct Link {
 struct Shared {
     server: Redis,
     state: watch::Sender<State>,
-    /// Grows with each connection, and with whatever else makes what the server knows doubtful. The links to the nodes of a
-    /// Cluster have one together.
-    epoch: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     /// Attempts so far; each has its number, and so has the connection that it makes.
     attempts: AtomicU64,
     /// Somebody waits for the next attempt.
     hurry: Arc<Notify>,
     chance: RandomState,
+}
+
+/// What the links of one adapter count together: a Cluster has one for each node.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// Grows with each connection, and with whatever else makes what the server knows doubtful.
+    epoch: AtomicU64,
+    /// Whether connections that have to be made anew are told to the metrics.
+    is_told: bool,
 }
 
 enum State {
@@ -127,15 +135,20 @@ impl Link {
 
     /// To one node of a Cluster.
     #[cfg(feature = "redis-cluster")]
-    pub(super) fn of_node(server: Redis, epoch: Arc<AtomicU64>) -> Self {
-        Self::counting(server, epoch)
+    pub(super) fn of_node(server: Redis, tally: Arc<Tally>) -> Self {
+        Self::counting(server, tally)
     }
 
-    fn counting(server: Redis, epoch: Arc<AtomicU64>) -> Self {
+    /// For windows, of whose lost connections the metrics tell.
+    pub(super) fn of_windows(server: Redis) -> Self {
+        Self::counting(server, Arc::new(Tally { is_told: true, ..Tally::default() }))
+    }
+
+    fn counting(server: Redis, tally: Arc<Tally>) -> Self {
         let (state, _) = watch::channel(State::Idle);
         let (attempts, hurry) = (AtomicU64::new(0), Arc::default());
         let chance = RandomState::new();
-        Self { shared: Arc::new(Shared { server, state, epoch, attempts, hurry, chance }) }
+        Self { shared: Arc::new(Shared { server, state, tally, attempts, hurry, chance }) }
     }
 
     pub(super) fn server(&self) -> &Redis {
@@ -195,16 +208,19 @@ impl Link {
     }
 
     /// This connection is of no use any more. A Cluster minds those to its nodes by itself.
-    pub(super) fn lost(&self, lost: &Live) {
+    pub(super) fn lost(&self, lost: &Live, failure: StoreFailure) {
         #[cfg(feature = "redis-cluster")]
         if let Connection::Cluster(_) = &lost.connection {
             return;
         }
-        self.ended(lost.number);
+        self.ended(lost.number, failure);
     }
 
-    fn ended(&self, number: u64) {
-        self.begin(|state| matches!(state, State::Up(live) if live.number == number));
+    fn ended(&self, number: u64, failure: StoreFailure) {
+        let is_it = |state: &State| matches!(state, State::Up(live) if live.number == number);
+        if self.begin(is_it) && self.shared.tally.is_told {
+            reconnected(failure.as_str());
+        }
     }
 
     /// Whatever connection there is to the server that keeps the keys of `tag`, it is of no use any more.
@@ -222,21 +238,24 @@ impl Link {
             return;
         }
         let _ = tag;
-        self.begin(|state| matches!(state, State::Up(_)));
+        let is_up = |state: &State| matches!(state, State::Up(_));
+        if self.begin(is_up) && self.shared.tally.is_told {
+            reconnected(StoreFailure::Breaker.as_str());
+        }
     }
 
     pub(super) fn epoch(&self) -> u64 {
-        self.shared.epoch.load(Ordering::Acquire)
+        self.shared.tally.epoch.load(Ordering::Acquire)
     }
 
     /// What the server knows has become doubtful.
     pub(super) fn doubt(&self) {
-        self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+        self.shared.tally.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Starts to connect, if the state is as it has to be.
-    fn begin(&self, may: impl FnOnce(&State) -> bool) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    /// Starts to connect, if the state is as it has to be; says whether it was.
+    fn begin(&self, may: impl FnOnce(&State) -> bool) -> bool {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
         let begun = self.shared.state.send_if_modified(|state| {
             let may = may(state);
             if may {
@@ -247,6 +266,7 @@ impl Link {
         if begun {
             runtime.spawn(connect(Arc::downgrade(&self.shared)));
         }
+        begun
     }
 }
 
@@ -258,7 +278,7 @@ async fn connect(shared: Weak<Shared>) {
         let number = link.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         match attempt(&link, ended(&shared, number)).await {
             Ok(connection) => {
-                link.epoch.fetch_add(1, Ordering::AcqRel);
+                link.tally.epoch.fetch_add(1, Ordering::AcqRel);
                 link.state.send_replace(State::Up(Live {
                     connection,
                     number,
@@ -285,11 +305,11 @@ async fn attempt(link: &Shared, ended: impl Pushes) -> Result<Connection, StoreF
     let server = link.server.clone();
     let within = server.time_to_connect();
     #[cfg(feature = "redis-cluster")]
-    let epoch = Arc::clone(&link.epoch);
+    let tally = Arc::clone(&link.tally);
     let connecting = tokio::spawn(async move {
         #[cfg(feature = "redis-cluster")]
         if server.is_cluster() {
-            return Cluster::find(&server, &epoch).await.map(Connection::Cluster);
+            return Cluster::find(&server, &tally).await.map(Connection::Cluster);
         }
         server.connect(Some(ended)).await.map_err(|error| Fault::of(&error).failure)
     });
@@ -312,7 +332,7 @@ fn ended(shared: &Weak<Shared>, number: u64) -> impl Pushes {
             && let Some(shared) = shared.upgrade()
             && !shared.server.is_cluster()
         {
-            Link { shared }.ended(number);
+            Link { shared }.ended(number, StoreFailure::Closed);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{Cmd, Value};
 
+use crate::metrics::script_loaded;
 use crate::store::failure::StoreFailure;
 use crate::store::redis::fault::{Fault, RedisError};
 use crate::store::redis::key::{self, Tags};
@@ -52,7 +53,7 @@ impl RedisWindows {
     /// Keeps windows in `redis`. Does no I/O.
     pub fn new(redis: &Redis) -> Self {
         Self {
-            link: Link::new(redis.clone()),
+            link: Link::of_windows(redis.clone()),
             tags: Tags::Owners,
             loads: AtomicU64::new(0),
             #[cfg(feature = "redis-cluster")]
@@ -93,6 +94,7 @@ impl RedisWindows {
         let teach = || {
             self.loads.fetch_add(1, Ordering::Relaxed);
             self.link.doubt();
+            script_loaded();
             script.load()
         };
         let answer = live.call(command, &teach).await;
@@ -102,7 +104,7 @@ impl RedisWindows {
     /// Gives up the connection if the fault asks for it.
     fn failed(&self, live: &Live, fault: Fault) -> RedisError {
         if fault.drops {
-            self.link.lost(live);
+            self.link.lost(live, fault.failure);
         }
         fault.failure.into()
     }
