@@ -249,9 +249,9 @@ impl Authenticator {
         self.shared.fact_settings.deadline
     }
 
-    /// A token was just stored under this digest: an earlier "no" counts no more.
+    /// A token was just stored under this digest: an earlier "no" counts no more, nor one that a load in flight brings.
     pub(crate) fn welcome(&self, digest: &Digest) {
-        self.shared.tokens.drop_refusal(digest);
+        self.shared.tokens.forget_key(digest);
     }
 
     /// What is known about a token whose text was checked.

@@ -222,10 +222,10 @@ impl Rejection {
     }
 
     fn retry_after_seconds(&self) -> Option<u64> {
-        match self.kind {
-            RejectionKind::Undecidable => Some(self.answers().retry_after_seconds()),
-            _ => self.retry_after_ms().map(|ms| u64::from(ms).div_ceil(1_000).max(1)),
+        if self.kind == RejectionKind::Undecidable {
+            return Some(self.answers().retry_after_seconds());
         }
+        self.retry_after_ms().map(|ms| u64::from(ms).div_ceil(1_000).max(1))
     }
 
     /// What a limiter said; `None` unless one refused.
