@@ -1,6 +1,10 @@
 //! What is counted tells of the service and never of its callers, however many of them there are.
 #![cfg(feature = "metrics")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
+#![cfg_attr(
+    feature = "redis",
+    expect(clippy::panic, clippy::print_stdout, reason = "as those of a server do")
+)]
 
 #[expect(dead_code, reason = "this file uses its part of it")]
 #[path = "support/limits.rs"]

@@ -9,7 +9,6 @@
 
 use ::redis as client;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use client::aio::{ConnectionLike, MultiplexedConnection, SendError};
 use client::{Cmd, PushInfo, PushKind, Value};
 use tokio::sync::{Mutex, Notify, watch};
 
+use crate::chance::Chance;
 use crate::metrics::reconnected;
 use crate::store::failure::StoreFailure;
 #[cfg(feature = "redis-cluster")]
@@ -106,7 +106,7 @@ struct Shared {
     attempts: AtomicU64,
     /// Somebody waits for the next attempt.
     hurry: Arc<Notify>,
-    chance: RandomState,
+    chance: Chance,
 }
 
 /// What the links of one adapter count together: a Cluster has one for each node.
@@ -147,7 +147,7 @@ impl Link {
     fn counting(server: Redis, tally: Arc<Tally>) -> Self {
         let (state, _) = watch::channel(State::Idle);
         let (attempts, hurry) = (AtomicU64::new(0), Arc::default());
-        let chance = RandomState::new();
+        let chance = Chance::default();
         Self { shared: Arc::new(Shared { server, state, tally, attempts, hurry, chance }) }
     }
 
@@ -288,10 +288,10 @@ async fn connect(shared: Weak<Shared>) {
             }
             Err(failure) => link.state.send_replace(State::Down(failure)),
         };
-        let jitter = link.chance.hash_one(number ^ nanos(pause)) % 500;
+        let jitter = link.chance.next() as f64 / 2_000.0;
         let hurry = Arc::clone(&link.hurry);
         drop(link);
-        let drawn = pause.mul_f64(0.5 + jitter as f64 / 1_000.0);
+        let drawn = pause.mul_f64(0.5 + jitter);
         tokio::time::sleep(SHORTEST).await;
         // until it is over, or somebody is in a hurry
         let rest = drawn.saturating_sub(SHORTEST);
@@ -344,7 +344,3 @@ impl<F: Fn(PushInfo) -> Result<(), SendError> + Send + Sync + 'static> Pushes fo
 
 const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(200);
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
