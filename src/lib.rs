@@ -112,6 +112,7 @@ pub mod authenticator;
 pub mod axum;
 mod breaker;
 mod cache;
+mod chance;
 pub mod clock;
 mod context;
 mod evidence;

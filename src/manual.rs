@@ -11,7 +11,7 @@ pub mod _01_order {}
 pub mod _02_deployment {}
 
 /// How is it done? One heading per question.
-#[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test-util")), doc = include_str!("../docs/manual/03-howto.md"))]
+#[cfg_attr(any(not(doctest), all(feature = "axum", feature = "redis", feature = "test-util")), doc = include_str!("../docs/manual/03-howto.md"))]
 pub mod _03_howto {}
 
 /// What is not here, and what to use instead?

@@ -74,7 +74,10 @@ async fn permits_come_back(eight: &Eight, row: &Row, tally: &mut Tally) {
     let limited = ConcurrencyLimitLayer::new(1).layer(Probe::new());
     let mut service = (row.wrap)(Service::new(limited));
     let mut other = service.clone();
-    for (what, good) in [("pass", true), ("refusal", false), ("refusal", false), ("pass", true)] {
+    let ten_refusals = [("L866 refusal", false); 10];
+    for (what, good) in
+        [("pass", true)].into_iter().chain(ten_refusals).chain([("L866 pass", true)])
+    {
         let want = if good { 200 } else { refused(row) };
         let request = if good { eight.good(&row.sends) } else { get(PATH, None) };
         let told = tokio::time::timeout(PATIENCE, call(&mut service, request)).await;

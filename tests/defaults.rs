@@ -3,8 +3,8 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use tower_bearer::Authenticator;
 use tower_bearer::authenticator::{AuthenticatorBuilder, BuildError};
 use tower_bearer::forward::{ForwardOptions, Mode, Upstream};
 use tower_bearer::issuing::TtlBounds;
-use tower_bearer::limit::{self, Fields};
-use tower_bearer::store::{MemoryStore, WhenFull};
+use tower_bearer::limit::{Limit, Limiter, LimiterBuilder, LimiterFault, Policy};
+use tower_bearer::store::MemoryStore;
 use tower_bearer::subject::SubjectType;
 use tower_bearer::token::{TokenKind, TokenKinds};
 
@@ -31,10 +31,16 @@ fn the_code_starts_with_what_the_page_says() {
     let forward = format!("{:#?}", ForwardOptions::new(upstream, Mode::Headers));
     let thousandths: f64 = field(tokens, "jitter").parse().unwrap();
     let kinds = kinds();
+    let limits = format!("{:#?}", Limiter::builder());
     for (section, setting, code) in [
         (AUTH, "realm", field(before_tokens, "realm")),
         (AUTH, "resource_metadata", field(before_tokens, "resource_metadata")),
+        (AUTH, "credential_header", field(before_tokens, "credential_header")),
         (AUTH, "retry_after", field(before_tokens, "retry_after")),
+        (AUTH, "name", field(before_tokens, "name")),
+        (AUTH, "shared_cache_deadline", field(before_tokens, "shared_cache_deadline")),
+        (AUTH, "audit_allowed_sample", field(before_tokens, "audit_allowed_sample")),
+        (AUTH, "audit_denied_per_second", field(before_tokens, "audit_denied_per_second")),
         (AUTH, "positive_ttl", field(tokens, "ttl")),
         (AUTH, "fact_ttl", field(facts, "ttl")),
         (AUTH, "negative_ttl", field(tokens, "negative_ttl")),
@@ -48,9 +54,17 @@ fn the_code_starts_with_what_the_page_says() {
         (AUTH, "tombstone_life", field(tokens, "tombstone_life")),
         (AUTH, "tombstone_capacity", field(tokens, "tombstone_capacity")),
         (TOKENS, "max_token_len", kinds.max_token_len().to_string()),
-        (LIMITS, "fields", word(Fields::default())),
-        (LIMITS, "mode", word(limit::Mode::default())),
-        (LIMITS, "when_full", word(WhenFull::default())),
+        (LIMITS, "fields", field(&limits, "fields")),
+        (LIMITS, "mode", field(&limits, "mode")),
+        (LIMITS, "max_keys", field(&limits, "max_keys")),
+        (LIMITS, "when_full", field(&limits, "when_full")),
+        (LIMITS, "deadline", field(&limits, "deadline")),
+        (LIMITS, "deny_cache", field(&limits, "deny_cache")),
+        (LIMITS, "on_outage", field(&limits, "on_outage")),
+        (LIMITS, "local_share", field(&limits, "local_share")),
+        (LIMITS, "breaker_in_a_row", field(&limits, "breaker_in_a_row")),
+        (LIMITS, "breaker_within_second", field(&limits, "breaker_within_second")),
+        (LIMITS, "breaker_probe", field(&limits, "breaker_probe")),
         (FORWARD, "max_value_bytes", field(&forward, "max_value")),
         (FORWARD, "max_total_bytes", field(&forward, "max_total")),
     ] {
@@ -61,6 +75,8 @@ fn the_code_starts_with_what_the_page_says() {
         "none",
         "`about:blank` is said by its absence"
     );
+    assert_eq!(field(&limits, "anonymous"), "Refuse", "whoever cannot be counted is refused");
+    assert_eq!(field(&limits, "trusted_proxies"), "[]", "nobody's `X-Forwarded-For` is believed");
     assert_eq!(field(&forward, "required"), "true", "anonymous requests are refused");
     assert_eq!(field(&forward, "overflow"), "Refuse", "so is a fact over a cap");
     let days = |days: u64| Duration::from_secs(days * 86_400);
@@ -96,6 +112,28 @@ fn a_value_outside_a_range_is_refused_with_the_range_of_the_page() {
         assert_eq!(named, setting);
         let said = on_page(AUTH, setting).1.replace(" – ", " to ").replace('–', " to ");
         assert_eq!(said, range, "{setting}");
+    }
+}
+
+#[test]
+fn a_limiter_tells_the_range_of_the_page() {
+    let minute = Limit::per_minute(NonZeroU32::MIN).unwrap();
+    type Setter = fn(LimiterBuilder) -> LimiterBuilder;
+    for (setting, set) in [
+        ("max_keys", (|b| b.max_keys(0)) as Setter),
+        ("deadline", |b| b.deadline(Duration::ZERO)),
+        ("deny_cache", |b| b.deny_cache(usize::MAX)),
+        ("local_share", |b| b.local_share(0)),
+        ("breaker_probe", |b| b.breaker_probe(Duration::ZERO)),
+    ] {
+        let builder = set(Limiter::builder().policy(Policy::per_token(minute)));
+        let faults = builder.build().unwrap_err().faults().to_vec();
+        let [LimiterFault::SettingOutOfRange { setting: named, range }] = &faults[..] else {
+            panic!("{setting}: {faults:?}");
+        };
+        assert_eq!(*named, setting);
+        let said = on_page(LIMITS, setting).1.replace(" (off)", "").replace('–', " to ");
+        assert_eq!(said, *range, "{setting}");
     }
 }
 
@@ -180,10 +218,6 @@ fn kinds() -> TokenKinds {
 
 fn builder() -> AuthenticatorBuilder {
     Authenticator::builder(kinds(), MemoryStore::new())
-}
-
-fn word(value: impl Debug) -> String {
-    format!("{value:?}")
 }
 
 /// The value of a field in pretty `Debug` text, `none` for `None`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room, lowest floor first; rooms of one line share a floor. A file uses lower floors and its own room only.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "id", "key", "scope", "evidence", "breaker", "metrics"],
+    &["chance", "clock", "id", "key", "scope", "evidence", "breaker", "metrics"],
     &["subject"],
     &["token", "window"],
     &["store"],

@@ -1,10 +1,18 @@
 //! What is counted tells of the service and never of its callers, however many of them there are.
 #![cfg(feature = "metrics")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
+#![cfg_attr(
+    feature = "redis",
+    expect(clippy::panic, clippy::print_stdout, reason = "as those of a server do")
+)]
 
 #[expect(dead_code, reason = "this file uses its part of it")]
 #[path = "support/limits.rs"]
 mod limits;
+#[cfg(feature = "redis")]
+#[expect(dead_code, reason = "this file uses its part of it")]
+#[path = "support/redis.rs"]
+mod server;
 #[expect(dead_code, reason = "this file uses its part of it")]
 #[path = "support/shared_windows.rs"]
 mod shared_windows;
@@ -603,4 +611,35 @@ async fn events_have_a_route() {
         assert_eq!(rejection.kind(), RejectionKind::MissingCredential, "{row}");
         assert_eq!(*routes.0.lock().unwrap(), want, "{row}");
     }
+}
+
+/// A Redis that lost a connection, and one that forgot the script, tell of memory that may be lost.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn what_a_redis_forgets_is_counted() {
+    use tower_bearer::store::{
+        Ask, AskItem, LogId, PolicyName, Redis, RedisWindows, WindowKey, WindowStore,
+    };
+
+    let Some(server) = server::RedisServer::start() else { return };
+    let book = Book::default();
+    let _guard = metrics::set_default_local_recorder(&book);
+    let windows = RedisWindows::new(&Redis::open(&server.url()).unwrap());
+    let (policy, id) = (PolicyName::new("token").unwrap(), LogId::of_app("a"));
+    let limit = Limit::per_minute(NonZeroU32::new(9).unwrap()).unwrap();
+    let items = [AskItem::new(WindowKey::new(&policy, id, id), limit)];
+    let ask = Ask::new(NonZeroU32::MIN, 0, &items).unwrap();
+    windows.admit(&ask).await.unwrap();
+    server.say(&["SCRIPT", "FLUSH"]);
+    windows.admit(&ask).await.unwrap();
+    server.say(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let lost = "limiter_reconnects_total{reason=closed}";
+    while book.count(lost) == 0 {
+        // the call that finds the connection gone may fail; the ones after it do not
+        let _ = windows.admit(&ask).await;
+        tokio::task::yield_now().await;
+    }
+    windows.admit(&ask).await.unwrap();
+    assert_eq!(book.count(lost), 1, "L945");
+    assert_eq!(book.count("limiter_script_loads_total{}"), 2, "L945 {:?}", book.series());
 }

@@ -563,13 +563,14 @@ async fn wrong_flags_and_seeds() {
         ("L916", &["--limit", "0/60"]),
         ("L916", &["--limit", "60/2073601"]),
         ("F277", &["--upstream", "http://127.0.0.1:1", "--forward", "assertion"]),
-        ("later", &["--redis", "redis://127.0.0.1"]),
+        ("XK2 no URL of Redis", &["--redis", "http://user:secret@127.0.0.1"]),
         ("later", &["--database", "sqlite:x"]),
         ("P1403 no such seed", &["--seed", "/nonexistent/seed.json"]),
     ] {
         let ended = Demo::run(args).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{row} {args:?}");
         assert_eq!(ended.stderr.lines().count(), 1, "{row} {args:?} {}", ended.stderr);
+        assert!(!ended.stderr.contains("secret"), "XK2 {row} {}", ended.stderr);
     }
     let token = |more: &str| {
         format!(

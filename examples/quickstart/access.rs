@@ -21,6 +21,7 @@ pub struct Access {
     pub auth: Authenticator,
     pub store: MemoryStore,
     pub issuer: Issuer,
+    pub limiter: Limiter,
     pub limit: RateLimit,
     pub app: AppResolver,
     pub members: WorkspaceMembershipCheck,
@@ -31,14 +32,20 @@ pub struct Access {
 impl Access {
     pub fn new(flags: &Flags) -> Result<Self, Box<dyn Error>> {
         let store = MemoryStore::new();
-        let auth = Authenticator::builder(kinds()?, store.clone()).ledger(store.clone()).build()?;
+        let mut auth = Authenticator::builder(kinds()?, store.clone()).ledger(store.clone());
         let (count, window) = flags.limit;
         let limit = Limit::new(count, window).map_err(|error| format!("--limit: {error}"))?;
         let policy = Policy::per_token(limit);
-        let limiter = Limiter::builder().policy(policy).build()?;
+        let mut limiter = Limiter::builder().policy(policy);
+        if let Some(sharing) = &flags.redis {
+            auth = sharing.facts(auth, &store);
+            limiter = sharing.limits(limiter);
+        }
+        let (auth, limiter) = (auth.build()?, limiter.build()?);
         Ok(Self {
             issuer: Issuer::new(&auth)?,
-            limit: RateLimit::new(limiter),
+            limit: RateLimit::new(limiter.clone()),
+            limiter,
             app: AppResolver::new(&auth, store.clone(), Finder::path("/apps/{app}")?),
             members: WorkspaceMembershipCheck::new(&auth, store.clone()),
             modes: AppAuthz::new(&auth, AccessModes::new(&auth, store.clone())),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tower_bearer::forward::{Mode, Upstream};
 
+use crate::sharing::Sharing;
+
 pub const USAGE: &str = "\
 usage: quickstart [--addr 127.0.0.1:8080] [--seed FILE.json] [--limit N/SECONDS]
                   [--upstream URL] [--forward off|headers] [--redis URL] [--database URL]";
@@ -19,6 +21,7 @@ pub struct Flags {
     pub limit: (NonZeroU32, Duration),
     pub upstream: Option<Upstream>,
     pub forward: Mode,
+    pub redis: Option<Sharing>,
 }
 
 impl Flags {
@@ -72,10 +75,8 @@ impl Given {
     }
 
     fn check(self) -> Result<Flags, String> {
-        for (flag, value) in [("--redis", &self.redis), ("--database", &self.database)] {
-            if value.is_some() {
-                return Err(format!("{flag} is not built in yet"));
-            }
+        if self.database.is_some() {
+            return Err("--database is not built in yet".to_owned());
         }
         let addr = self.addr.as_deref().unwrap_or("127.0.0.1:8080");
         let upstream = self.upstream.as_deref().map(upstream).transpose()?;
@@ -89,6 +90,7 @@ impl Given {
             limit: limit(self.limit.as_deref().unwrap_or("60/60"))?,
             upstream,
             forward,
+            redis: self.redis.as_deref().map(Sharing::at).transpose()?,
         })
     }
 }
@@ -166,7 +168,7 @@ mod tests {
             ),
             ("F277 no upstream", "--forward headers", Err("--forward needs --upstream")),
             ("F269 not here", "--upstream http://upstream.example", Err("--upstream")),
-            ("not built in", "--redis redis://127.0.0.1", Err("--redis is not built in yet")),
+            ("P1403 no Redis", "--redis http://127.0.0.1", Err("--redis")),
             ("not built in", "--database sqlite:x", Err("--database is not built in yet")),
         ] {
             let got = Flags::parse(line.split_whitespace().map(str::to_owned));

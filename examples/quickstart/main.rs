@@ -6,6 +6,7 @@
 //! | `access.rs` | the authenticator, the store, the limiter, and the layers made of them |
 //! | `handlers.rs`, `proxy.rs` | what happens once a request has passed |
 //! | `admin.rs`, `minting.rs` | a second address: end and mint tokens, change people and apps |
+//! | `sharing.rs` | what several processes share: `cargo run --features redis --example quickstart -- --redis URL` |
 //! | `edge.rs`, `serve.rs` | outer layers and connections |
 //! | `flags.rs`, `seed.rs`, `planting.rs`, `greeting.rs` | command line, seed, what is printed |
 //! | `problem.rs`, `strict.rs` | refusals of the service's own, JSON bodies |
@@ -25,6 +26,7 @@ mod proxy;
 mod routes;
 mod seed;
 mod serve;
+mod sharing;
 mod strict;
 
 use std::error::Error;
@@ -58,7 +60,12 @@ async fn main() -> ExitCode {
         Ok(ready) => ready,
         Err(wrong) => return give_up(2, wrong),
     };
-    // from here on: a bad flag or seed is one line on stderr
+    if let Some(sharing) = &flags.redis
+        && let Some(missing) = sharing.missing(&access.limiter).await
+    {
+        say(missing);
+    }
+    // from here on: a bad flag or seed, and a Redis that is not there at the start, are one line on stderr
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_ansi(false).init();
@@ -68,11 +75,15 @@ async fn main() -> ExitCode {
     }
 }
 
-/// One line on stderr.
 fn give_up(code: u8, wrong: impl std::fmt::Display) -> ExitCode {
-    let line = wrong.to_string().replace('\n', " ");
-    writeln!(io::stderr(), "quickstart: {line}").ok();
+    say(wrong);
     ExitCode::from(code)
+}
+
+/// One line on stderr.
+fn say(what: impl std::fmt::Display) {
+    let line = what.to_string().replace('\n', " ");
+    writeln!(io::stderr(), "quickstart: {line}").ok();
 }
 
 /// Everything that the command line can be wrong about.

@@ -3,7 +3,6 @@
 use http::header::HeaderName;
 use http::request::Parts;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,13 +11,14 @@ use tokio::runtime::Handle;
 use crate::audit::{Audit, AuditSink, TracingSink};
 use crate::authenticator::elsewhere::{Elsewhere, Lines};
 use crate::authenticator::erased::{Bus, Tier};
+use crate::authenticator::fault::{BuildError, within};
 use crate::authenticator::second_tier::{SecondTier, TierSetup, is_name};
 use crate::authenticator::{Authenticator, Ledger, Setup};
 use crate::cache::{CacheSettings, Question};
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Realm, RouteOf};
 use crate::metrics::Decisions;
-use crate::rejection::{AnswerError, Answers, Settings};
+use crate::rejection::{Answers, Settings};
 use crate::store::{ContextStore, Hears, RevocationBus, TokenLedger, TokenRecord, TokenStore};
 use crate::token::credential::may_hold_token;
 use crate::token::{Digest, TokenKinds};
@@ -43,35 +43,6 @@ pub struct AuthenticatorBuilder {
     shared_cache: Option<Arc<dyn Tier>>,
     shared_cache_deadline: Duration,
     tells: Vec<Box<dyn Hears>>,
-}
-
-/// Why an authenticator could not be built.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A number is outside its range.
-    #[error("{setting} is out of range ({range})")]
-    OutOfRange {
-        /// The setting's name.
-        setting: &'static str,
-        /// What is allowed.
-        range: &'static str,
-    },
-    /// The credential header has a meaning of its own.
-    #[error("credential_header may not be authorization, cookie or proxy-authorization")]
-    BadCredentialHeader,
-    /// The name is not 1 to 32 of `a-z`, `0-9` and `-`.
-    #[error("name must be 1 to 32 of a-z, 0-9 and -")]
-    BadName,
-    /// There is a shared cache and no name to tell its entries by.
-    #[error("a shared cache needs the authenticator's name")]
-    NoName,
-    /// There is a bus or a shared cache, and no tokio runtime to use it on.
-    #[error("a bus or a shared cache needs a tokio runtime: build inside one")]
-    NoRuntime,
-    /// A setting of the answers cannot be sent as it is.
-    #[error("a setting of the answers cannot be sent")]
-    Answers(#[from] AnswerError),
 }
 
 impl AuthenticatorBuilder {
@@ -424,19 +395,15 @@ impl AuthenticatorBuilder {
     }
 }
 
-fn within<T: PartialOrd>(
-    setting: &'static str,
-    value: &T,
-    allowed: RangeInclusive<T>,
-    range: &'static str,
-) -> Result<(), BuildError> {
-    if allowed.contains(value) { Ok(()) } else { Err(BuildError::OutOfRange { setting, range }) }
-}
-
 impl fmt::Debug for AuthenticatorBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticatorBuilder")
             .field("answers", &self.answers)
+            .field("credential_header", &self.credential_header)
+            .field("audit_allowed_sample", &self.allowed_sample)
+            .field("audit_denied_per_second", &self.denied_per_second)
+            .field("name", &self.name)
+            .field("shared_cache_deadline", &self.shared_cache_deadline)
             .field("tokens", &self.tokens)
             .field("facts", &self.facts)
             .finish_non_exhaustive()

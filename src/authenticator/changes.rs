@@ -17,7 +17,7 @@ use crate::token::Digest;
 impl Authenticator {
     /// Forgets an app: the next request asks its store.
     pub fn forget_app(&self, app: &AppId) {
-        self.tell(&Change::App(app.clone()));
+        self.forget_here(&Change::App(app.clone()));
         self.announce(Notice::App(app.clone()));
     }
 
@@ -26,31 +26,31 @@ impl Authenticator {
     /// Other processes forget every fact that names the account. For a member who was removed there is
     /// [`member_removed`](Self::member_removed), which also reaches stores inside other processes.
     pub fn forget_member(&self, workspace: &WorkspaceId, account: &AccountId) {
-        self.tell(&Change::Member(workspace.clone(), account.clone()));
+        self.forget_here(&Change::Member(workspace.clone(), account.clone()));
         self.announce(Notice::Account(account.clone()));
     }
 
     /// Forgets whether an account was picked for an app. Other processes forget every fact that names the account.
     pub fn forget_permit(&self, app: &AppId, account: &AccountId) {
-        self.tell(&Change::Permit(app.clone(), account.clone()));
+        self.forget_here(&Change::Permit(app.clone(), account.clone()));
         self.announce(Notice::Account(account.clone()));
     }
 
     /// Forgets the mounted callers of a subject. Other processes look its tokens up anew, too.
     pub fn forget_caller(&self, subject: &Subject) {
-        self.tell(&Change::Caller(subject.clone()));
+        self.forget_here(&Change::Caller(subject.clone()));
         self.announce(Notice::Subject(subject.key()));
     }
 
     /// Forgets every fact that names an account; its tokens are looked up anew.
     pub fn forget_account(&self, account: &AccountId) {
-        self.tell(&Change::Account(account.clone()));
+        self.forget_here(&Change::Account(account.clone()));
         self.announce(Notice::Account(account.clone()));
     }
 
     /// Forgets every fact that names a workspace.
     pub fn forget_workspace(&self, workspace: &WorkspaceId) {
-        self.tell(&Change::Workspace(workspace.clone()));
+        self.forget_here(&Change::Workspace(workspace.clone()));
         self.announce(Notice::Workspace { id: workspace.clone(), floor: 0 });
     }
 
@@ -96,7 +96,7 @@ impl Authenticator {
     ///
     /// Call it after the store has committed, once per real change.
     pub fn member_removed(&self, workspace: &WorkspaceId, account: &AccountId, role: &str) {
-        self.tell(&Change::Member(workspace.clone(), account.clone()));
+        self.forget_here(&Change::Member(workspace.clone(), account.clone()));
         let notice = Notice::Member { workspace: workspace.clone(), account: account.clone() };
         self.announce(notice);
         let name = EventName::MemberRemoved;
@@ -112,12 +112,7 @@ impl Authenticator {
 
     pub(super) fn forget_all_here(&self) {
         flushed(Flush::Manual);
-        self.tell(&Change::All);
-    }
-
-    /// Forgets a workspace in this process.
-    pub(super) fn forget_workspace_here(&self, workspace: &WorkspaceId) {
-        self.tell(&Change::Workspace(workspace.clone()));
+        self.forget_here(&Change::All);
     }
 
     /// Tells the other processes in the background.

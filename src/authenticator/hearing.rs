@@ -5,7 +5,6 @@
 //! 3. A stay that ends is followed by another, after 20 ms, doubled up to 1 s while none begins.
 //! 4. The task holds no authenticator, and ends when the last one is gone.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use crate::authenticator::elsewhere::AbortOnDrop;
 use crate::authenticator::erased::Bus;
 use crate::authenticator::{Authenticator, Shared};
 use crate::cache::Change;
+use crate::chance::Chance;
 use crate::metrics::{Flush, OnBus, Origin, bus_lag, flushed, revoked};
 use crate::rejection::Reason;
 use crate::store::{Heard, Notice};
@@ -25,13 +25,13 @@ const LONGEST_LAG: Duration = Duration::from_secs(60);
 
 /// Stays on the bus, again and again.
 pub(super) async fn listen(bus: Arc<dyn Bus>, shared: Weak<Shared>) {
-    let chance = RandomState::new();
-    let (mut pause, mut pauses) = (FIRST_PAUSE, 0_u64);
+    let chance = Chance::default();
+    let (mut pause, mut again) = (FIRST_PAUSE, false);
     let has_joined = Arc::new(AtomicBool::new(false));
     let mut is_out = false;
     OnBus::expected();
     while shared.strong_count() > 0 {
-        let stay = Stay { shared: Weak::clone(&shared), again: pauses > 0, on_bus: None };
+        let stay = Stay { shared: Weak::clone(&shared), again, on_bus: None };
         has_joined.store(false, Ordering::Release);
         let (bus, joined) = (Arc::clone(&bus), Arc::clone(&has_joined));
         // in a task of its own, so that a panic in an adapter's code is a stay that ended
@@ -45,8 +45,8 @@ pub(super) async fn listen(bus: Arc<dyn Bus>, shared: Weak<Shared>) {
                 "revocation bus is lost; what others revoke counts when cached facts end"
             );
         }
-        pauses = pauses.wrapping_add(1);
-        let share = u32::try_from(chance.hash_one(pauses) % 501).unwrap_or_default();
+        again = true;
+        let share = u32::try_from(chance.next() / 2).unwrap_or_default();
         tokio::time::sleep(pause - pause * share / 1_000).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -97,7 +97,7 @@ impl Authenticator {
 
     fn missed_notices(&self) {
         flushed(Flush::BusReconnect);
-        self.tell(&Change::All);
+        self.forget_here(&Change::All);
     }
 
     fn heard(&self, notice: &Notice, age: Option<Duration>) {
@@ -118,17 +118,14 @@ impl Authenticator {
                 }
                 self.shared.tokens.bury(digest, Reason::Revoked, now);
             }
-            Notice::Subject(key) => self.tell(&Change::Subject(key.clone())),
-            Notice::Workspace { id, floor: _ } => self.tell(&Change::Workspace(id.clone())),
+            Notice::Subject(key) => self.forget_here(&Change::Subject(key.clone())),
+            Notice::Workspace { id, floor: _ } => self.forget_here(&Change::Workspace(id.clone())),
             Notice::Member { workspace, account } => {
-                self.tell(&Change::Member(workspace.clone(), account.clone()));
+                self.forget_here(&Change::Member(workspace.clone(), account.clone()));
             }
-            Notice::Account(id) => self.tell(&Change::Account(id.clone())),
-            Notice::App(id) => self.tell(&Change::App(id.clone())),
-            Notice::All => {
-                flushed(Flush::Manual);
-                self.tell(&Change::All);
-            }
+            Notice::Account(id) => self.forget_here(&Change::Account(id.clone())),
+            Notice::App(id) => self.forget_here(&Change::App(id.clone())),
+            Notice::All => self.forget_all_here(),
         }
     }
 }

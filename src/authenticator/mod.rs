@@ -10,6 +10,7 @@ mod builder;
 mod changes;
 mod elsewhere;
 mod erased;
+mod fault;
 mod hearing;
 mod judge;
 mod ledger;
@@ -17,8 +18,9 @@ mod revoke;
 mod second_tier;
 mod shared_value;
 
-pub use self::builder::{AuthenticatorBuilder, BuildError};
+pub use self::builder::AuthenticatorBuilder;
 pub use self::elsewhere::BusState;
+pub use self::fault::BuildError;
 pub(crate) use self::ledger::{Ledger, detached, within_deadline};
 pub use self::revoke::{Revocation, RevokeError, SubjectRevocation, WorkspaceCut};
 
@@ -247,9 +249,9 @@ impl Authenticator {
         self.shared.fact_settings.deadline
     }
 
-    /// A token was just stored under this digest: an earlier "no" counts no more.
+    /// A token was just stored under this digest: an earlier "no" counts no more, nor one that a load in flight brings.
     pub(crate) fn welcome(&self, digest: &Digest) {
-        self.shared.tokens.drop_refusal(digest);
+        self.shared.tokens.forget_key(digest);
     }
 
     /// What is known about a token whose text was checked.
@@ -351,8 +353,8 @@ impl Authenticator {
         rejection
     }
 
-    /// Forgets what a change concerns, in this process alone.
-    fn tell(&self, change: &Change) {
+    /// Forgets what a change concerns, in this process alone; nothing older is read from the shared cache either.
+    fn forget_here(&self, change: &Change) {
         if let Some(tier) = self.second_tier() {
             // before the caches: a load that starts after them reads nothing older
             tier.distrust(change, self.shared.clock.now());

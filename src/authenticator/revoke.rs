@@ -206,7 +206,7 @@ impl Authenticator {
         detached(async move {
             let now = this.read_clock();
             let commit = within_deadline(ledger.cut_workspace(&workspace, now.wall())).await;
-            this.forget_workspace_here(&workspace);
+            this.forget_here(&Change::Workspace(workspace.clone()));
             let floor = match &commit {
                 Ok(Some(floor)) => *floor,
                 Ok(None) => return Ok(None),
@@ -226,7 +226,7 @@ impl Authenticator {
         let mut notices: Vec<Notice> = digests.iter().copied().map(Notice::Token).collect();
         if let Some(subject) = of {
             let key = subject.key();
-            self.tell(&Change::Subject(key.clone()));
+            self.forget_here(&Change::Subject(key.clone()));
             notices.push(Notice::Subject(key));
         }
         self.tell_elsewhere(notices).await

@@ -7,15 +7,15 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::authenticator::elsewhere::AbortOnDrop;
+use crate::authenticator::elsewhere::{AbortOnDrop, lock};
 use crate::authenticator::erased::Tier;
 use crate::authenticator::shared_value::{Found, TOMBSTONE, decode, encode};
 use crate::breaker::{Breaker, Turn};
 use crate::cache::Change;
+use crate::chance::Chance;
 use crate::clock::{Moment, Timestamp};
 use crate::key::hash_parts;
 use crate::metrics::{BreakerState, SharedOutcome, shared_cache, shared_cache_breaker};
@@ -46,7 +46,7 @@ pub(super) struct SecondTier {
     load_deadline: Duration,
     tombstone_life: Duration,
     breaker: Mutex<Breaker>,
-    chance: RandomState,
+    chance: Chance,
     distrust: Mutex<Distrust>,
 }
 
@@ -81,7 +81,7 @@ impl SecondTier {
             load_deadline,
             tombstone_life,
             breaker: Mutex::default(),
-            chance: RandomState::new(),
+            chance: Chance::default(),
             distrust: Mutex::default(),
         }
     }
@@ -97,7 +97,7 @@ impl SecondTier {
         }
         let (allowed, probes) = {
             let mut breaker = lock(&self.breaker);
-            let allowed = breaker.allow(nanos, self.chance(nanos));
+            let allowed = breaker.allow(nanos, self.chance.next());
             (allowed, allowed && breaker.is_open())
         };
         if !allowed {
@@ -204,7 +204,7 @@ impl SecondTier {
         let probed = breaker.is_open();
         let turn = match &answer {
             Ok(_) => breaker.succeeded(),
-            Err(_) => breaker.failed(nanos, self.chance(nanos)),
+            Err(_) => breaker.failed(nanos, self.chance.next()),
         };
         drop(breaker);
         match turn {
@@ -225,10 +225,6 @@ impl SecondTier {
     fn key(&self, digest: Digest) -> SharedKey {
         SharedKey::new(self.fingerprint, digest)
     }
-
-    fn chance(&self, nanos: u64) -> u64 {
-        self.chance.hash_one(nanos) % 1_001
-    }
 }
 
 /// Names everything that makes a record mean what it means here: the authenticator's name, and per kind its definition.
@@ -246,8 +242,4 @@ fn fingerprint(name: &str, kinds: &TokenKinds) -> [u8; 16] {
 pub(super) fn is_name(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=32).contains(&name.len()) && name.bytes().all(fine)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,6 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::lock;
 
@@ -55,22 +54,5 @@ impl Generations {
         let at = self.hasher.hash_one(key) % 1_024;
         let at = usize::try_from(at).unwrap_or_default();
         self.counters.get(at).expect("1,024 counters and a remainder below 1,024")
-    }
-}
-
-/// Small numbers that nobody outside can foresee: for jitter, never for secrets.
-pub(super) struct Chance {
-    seed: RandomState,
-    drawn: AtomicU64,
-}
-
-impl Chance {
-    pub(super) fn new() -> Self {
-        Self { seed: RandomState::new(), drawn: AtomicU64::new(0) }
-    }
-
-    /// 0 to 1,000.
-    pub(super) fn next(&self) -> u64 {
-        self.seed.hash_one(self.drawn.fetch_add(1, Ordering::Relaxed)) % 1_001
     }
 }

@@ -13,26 +13,26 @@
 mod bounded;
 mod flight;
 mod generations;
+mod load;
 mod question;
 
 pub(crate) use self::question::{Answer, Question, Source, Trouble};
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::breaker::{Breaker, Turn};
+use crate::breaker::Breaker;
 use crate::cache::bounded::Bounded;
 use crate::cache::flight::Flights;
-use crate::cache::generations::{Chance, Generations};
+use crate::cache::generations::Generations;
+use crate::chance::Chance;
 use crate::clock::{Clock, Moment};
 use crate::id::{AccountId, AppId, WorkspaceId};
-use crate::metrics::{BreakerState, CacheMeter, Lacking, LoadEnd, LoadMeter};
-use crate::rejection::Reason;
+use crate::metrics::{CacheMeter, Lacking};
 use crate::subject::{Subject, SubjectKey};
 
 /// How long facts live and how they are loaded.
@@ -130,7 +130,7 @@ where
             tombstones: Mutex::new(HashMap::new()),
             flights: Flights::new(settings.max_loads, settings.max_waiting),
             breaker: Mutex::new(Breaker::default()),
-            chance: Chance::new(),
+            chance: Chance::default(),
             meter: CacheMeter::new(settings.name),
             settings,
             clock,
@@ -170,73 +170,6 @@ where
         }
     }
 
-    /// Joins the load of this key, or starts it: then `ask` makes the future that a task of its own runs.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves the load running; its answer enters the cache all the same.
-    pub(crate) async fn load<F>(
-        &self,
-        key: K,
-        now: Moment,
-        ask: impl FnOnce(K) -> F,
-    ) -> Answer<V, N>
-    where
-        F: Future<Output = Answer<V, N>> + Send + 'static,
-    {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            tracing::error!(
-                cache = self.inner.settings.name,
-                "a fact must be loaded off a tokio runtime; run the service on one"
-            );
-            return Err(Trouble::of(Reason::StoreError));
-        };
-        // a load that landed since the caller looked has left its answer, and is not put again
-        let mut landed = Known::Unknown;
-        let meter = &self.inner.meter;
-        meter.missed(|| {
-            let alive = now.monotonic_nanos();
-            let known = live(self.inner.known.get(&key), alive).err();
-            let refused = live(self.inner.refused.get(&key), alive).err();
-            (known.unwrap_or(Lacking::Absent), refused.unwrap_or(Lacking::Absent))
-        });
-        let mut probes = false;
-        let joined = self.inner.flights.join(&key, || {
-            landed = self.known(&key, now);
-            let chance = self.inner.chance.next();
-            if !matches!(landed, Known::Unknown) {
-                return false;
-            }
-            let mut breaker = lock(&self.inner.breaker);
-            let allowed = breaker.allow(now.monotonic_nanos(), chance);
-            probes = allowed && breaker.is_open();
-            allowed
-        });
-        match landed {
-            Known::Yes(value, _) => return Ok(Ok(value)),
-            Known::No(no) => return Ok(Err(no)),
-            Known::Unknown => {}
-        }
-        if probes {
-            meter.breaker(BreakerState::HalfOpen);
-        }
-        let waiting = match joined {
-            flight::Joined::Follower(waiting) => waiting,
-            flight::Joined::Full => {
-                meter.overloaded();
-                return Err(Trouble::of(Reason::Overload));
-            }
-            flight::Joined::Closed => return Err(Trouble::of(Reason::StoreError)),
-            flight::Joined::Leader(waiting, landing) => {
-                let question = ask(key.clone());
-                let load = meter.begin(|| self.inner.clock.now().monotonic_nanos());
-                runtime.spawn(run(Arc::clone(&self.inner), key, question, landing, load));
-                waiting
-            }
-        };
-        waiting.answer().await.unwrap_or_else(|| Err(Trouble::of(Reason::StoreError)))
-    }
-
     /// Forgets one key: what is known of it, and any load in flight.
     pub(crate) fn forget_key(&self, key: &K) {
         self.inner.generations.advance(key, || self.inner.drop_entries(key));
@@ -273,11 +206,6 @@ where
         self.inner.known.remove(key);
     }
 
-    /// Drops the remembered "no" of a key that was just made good, and the one that a load in flight may bring.
-    pub(crate) fn drop_refusal(&self, key: &K) {
-        self.forget_key(key);
-    }
-
     /// Entries held now, alive or not: known and refused.
     pub(crate) fn len(&self) -> (u64, u64) {
         let held = (self.inner.known.len(), self.inner.refused.len());
@@ -291,107 +219,15 @@ where
     }
 }
 
-/// One load, from its place in the queue to its answer.
-async fn run<K, V, N, F>(
-    inner: Arc<Inner<K, V, N>>,
-    key: K,
-    question: F,
-    landing: flight::Landing<K, V, N>,
-    load: LoadMeter,
-) where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    N: Clone + Send + Sync + 'static,
-    F: Future<Output = Answer<V, N>> + Send + 'static,
-{
-    let generation = inner.generations.of(&key);
-    // a task of its own, so that a panic in a store's code is an answer and not the end of this one
-    let asked = tokio::spawn(landing.with_a_slot(question));
-    let stop = asked.abort_handle();
-    let answer = match tokio::time::timeout(inner.settings.deadline, asked).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_panicked_or_stopped)) => Err(Trouble::of(Reason::StoreError)),
-        Err(_over) => {
-            stop.abort();
-            Err(Trouble::of(Reason::Deadline))
-        }
-    };
-    inner.report(&answer);
-    inner.meter.end(load, end_of(&answer), || inner.clock.now().monotonic_nanos());
-    let answer = inner.store(&key, generation, answer);
-    inner.tally();
-    landing.land(answer);
-}
-
 impl<K, V, N> Inner<K, V, N>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     N: Clone + Send + Sync + 'static,
 {
-    /// Keeps an answer, unless its key was forgotten since the load began; gives back what the waiting ones hear.
-    fn store(&self, key: &K, generation: u64, answer: Answer<V, N>) -> Answer<V, N> {
-        let verdict = answer?;
-        let now = self.clock.now().monotonic_nanos();
-        let ttl = nanos(self.settings.ttl);
-        let jitter = ttl / 1_000 * (self.settings.jitter * self.chance.next() / 1_000);
-        self.generations.unless_advanced(key, generation, |current| {
-            let grave = lock(&self.tombstones).get(key).filter(|grave| now < grave.ends).cloned();
-            match (grave, verdict) {
-                (Some(grave), Ok(_)) => Ok(Err(grave.value)),
-                (None, Ok(value)) => {
-                    let ends = now.saturating_add(ttl - jitter);
-                    if current && ttl > 0 {
-                        self.refused.remove(key);
-                        self.known.insert(key.clone(), Entry { value: value.clone(), ends });
-                    }
-                    Ok(Ok(value))
-                }
-                (_, Err(no)) => {
-                    let ends = now.saturating_add(nanos(self.settings.negative_ttl));
-                    if current && ends > now {
-                        self.known.remove(key);
-                        self.refused.insert(key.clone(), Entry { value: no.clone(), ends });
-                    }
-                    Ok(Err(no))
-                }
-            }
-        })
-    }
-
     /// Tells the metrics how many entries there are, as far as that costs nothing.
     fn tally(&self) {
         self.meter.holds(|| (self.known.len(), self.refused.len()));
-    }
-
-    /// Tells the breaker, and the log when an outage begins or ends.
-    fn report(&self, answer: &Answer<V, N>) {
-        let now = self.clock.now().monotonic_nanos();
-        let mut probed_in_vain = false;
-        let turn = match answer {
-            Err(Trouble { reason: Reason::StoreError | Reason::Deadline, .. }) => {
-                let chance = self.chance.next();
-                let mut breaker = lock(&self.breaker);
-                probed_in_vain = breaker.is_open();
-                breaker.failed(now, chance)
-            }
-            // one unreadable row says nothing about the store
-            Err(_) => Turn::Same,
-            Ok(_) => lock(&self.breaker).succeeded(),
-        };
-        let cache = self.settings.name;
-        match turn {
-            Turn::Opened => {
-                self.meter.breaker(BreakerState::Open);
-                tracing::warn!(cache, "store is out; requests that need it get 503");
-            }
-            Turn::Closed => {
-                self.meter.breaker(BreakerState::Closed);
-                tracing::warn!(cache, "store answers again");
-            }
-            Turn::Same if probed_in_vain => self.meter.breaker(BreakerState::Open),
-            Turn::Same => {}
-        }
     }
 
     fn drop_entries(&self, key: &K) {
@@ -427,15 +263,6 @@ fn live<T>(entry: Option<Entry<T>>, now: u64) -> Result<Entry<T>, Lacking> {
         Some(entry) if now < entry.ends => Ok(entry),
         Some(_) => Err(Lacking::Ended),
         None => Err(Lacking::Absent),
-    }
-}
-
-fn end_of<V, N>(answer: &Answer<V, N>) -> LoadEnd {
-    match answer {
-        Ok(Ok(_)) => LoadEnd::Found,
-        Ok(Err(_)) => LoadEnd::None,
-        Err(Trouble { reason: Reason::Deadline, .. }) => LoadEnd::Late,
-        Err(_) => LoadEnd::Failed,
     }
 }
 

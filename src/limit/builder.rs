@@ -208,20 +208,20 @@ impl LimiterBuilder {
             }
         }
         if !self.policies.iter().all(Policy::has_form) {
-            faults.push(out_of_range("exact_up_to", "1 to 4096"));
+            faults.push(out_of_range("exact_up_to", "1 to 4,096"));
         }
         let millis = Duration::from_millis;
         if !(millis(5)..=millis(250)).contains(&self.deadline) {
             faults.push(out_of_range("deadline", "5 to 250 ms"));
         }
         for (setting, fits, range) in [
-            ("deny_cache", self.deny_cache <= 1_048_576, "0 to 1048576"),
-            ("local_share", (1..=1_024).contains(&self.local_share), "1 to 1024"),
+            ("deny_cache", self.deny_cache <= 1_048_576, "0 to 1,048,576"),
+            ("local_share", (1..=1_024).contains(&self.local_share), "1 to 1,024"),
             ("breaker_in_a_row", (1..=100).contains(&self.breaker.in_a_row), "1 to 100"),
             (
                 "breaker_within_second",
                 (1..=1_000).contains(&self.breaker.within_second),
-                "1 to 1000",
+                "1 to 1,000",
             ),
             (
                 "breaker_probe",
@@ -233,9 +233,20 @@ impl LimiterBuilder {
                 faults.push(out_of_range(setting, range));
             }
         }
+        if self.store.as_ref().is_some_and(|store| !store.decides_across_owners()) {
+            let names = |tenant| {
+                let of_group = |policy: &&Policy| policy.is_tenant() == tenant;
+                let policies = self.policies.iter().filter(of_group);
+                policies.map(|policy| policy.name().to_owned()).collect::<Vec<String>>()
+            };
+            let (caller, tenant) = (names(false), names(true));
+            if !caller.is_empty() && !tenant.is_empty() {
+                faults.push(LimiterFault::CrossSlot { caller, tenant });
+            }
+        }
         let memory = MemoryWindows::new().with_max_keys(self.max_keys);
         if memory.is_err() {
-            faults.push(out_of_range("max_keys", "1024 to 16777216"));
+            faults.push(out_of_range("max_keys", "1,024 to 16,777,216"));
         }
         let Some(memory) = memory.ok().filter(|_| faults.is_empty()) else {
             return Err(LimiterError { faults });
@@ -288,6 +299,21 @@ impl LimiterBuilder {
 
 impl fmt::Debug for LimiterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LimiterBuilder").field("policies", &self.policies).finish_non_exhaustive()
+        f.debug_struct("LimiterBuilder")
+            .field("policies", &self.policies)
+            .field("fields", &self.fields)
+            .field("mode", &self.mode)
+            .field("anonymous", &self.anonymous)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("max_keys", &self.max_keys)
+            .field("when_full", &self.when_full)
+            .field("deadline", &self.deadline)
+            .field("deny_cache", &self.deny_cache)
+            .field("on_outage", &self.rule)
+            .field("local_share", &self.local_share)
+            .field("breaker_in_a_row", &self.breaker.in_a_row)
+            .field("breaker_within_second", &self.breaker.within_second)
+            .field("breaker_probe", &Duration::from_nanos(self.breaker.probe))
+            .finish_non_exhaustive()
     }
 }

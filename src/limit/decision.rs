@@ -13,7 +13,7 @@ use crate::limit::plan::Plan;
 use crate::limit::ruling::Ruling;
 use crate::limit::{Anonymous, Limiter, Mode, Outage, Store};
 use crate::metrics::{LimitSource, LimitVerdict};
-use crate::rejection::{LimitRefusal, Reason, Rejection};
+use crate::rejection::{LimitRefusal, Rejection};
 use crate::store::{Ask, MemoryWindows, PolicyName};
 
 /// What a limiter says without waiting.
@@ -68,7 +68,7 @@ impl Limiter {
                     if self.shared.mode == Mode::Shadow {
                         self.count(LimitVerdict::WouldDeny);
                     }
-                    return Ok(self.refuse(Rejection::anonymous(), None));
+                    return Ok(Decided::Now(self.refuse(Rejection::anonymous(), None)));
                 }
                 Anonymous::Pass => return Ok(self.free()),
                 Anonymous::ByPeer(_) => {}
@@ -86,12 +86,12 @@ impl Limiter {
         };
         if let Some(refusal) = plan.never() {
             self.count_refused(&refusal, LimitVerdict::Never, self.source());
-            return Ok(self.refuse(Rejection::over_limit(refusal), None));
+            return Ok(Decided::Now(self.refuse(Rejection::over_limit(refusal), None)));
         }
         let ruling = match (&self.shared.store, plan.question()) {
             (Store::Local(windows), Ok(ask)) => Some(decided_here(windows, &ask, rule)),
             (Store::Shared(shared), Ok(ask)) => shared.at_once(plan.case(&ask, &context.realm)),
-            (_, Err(rejection)) => Some(Ruling::undecided(rejection, rule)),
+            (_, Err(rejection)) => Some(Ruling::undecided(rejection, rule, self.source())),
         };
         Ok(match ruling {
             Some(ruling) => Decided::Now(self.outcome(&plan, ruling)),
@@ -108,7 +108,7 @@ impl Limiter {
         let ruling = match (&self.shared.store, plan.question()) {
             (Store::Shared(shared), Ok(ask)) => shared.ask(plan.case(&ask, realm)).await,
             (Store::Local(windows), Ok(ask)) => decided_here(windows, &ask, plan.rule),
-            (_, Err(rejection)) => Ruling::undecided(rejection, plan.rule),
+            (_, Err(rejection)) => Ruling::undecided(rejection, plan.rule, self.source()),
         };
         self.outcome(plan, ruling)
     }
@@ -138,10 +138,7 @@ impl Limiter {
                 violated: plan.violated(&answer),
             };
             self.count_refused(&refusal, LimitVerdict::Denied, by);
-            return match self.refuse(Rejection::over_limit(refusal), lines(false)) {
-                Decided::Now(outcome) => outcome,
-                Decided::Ask(_) => Outcome::Free,
-            };
+            return self.refuse(Rejection::over_limit(refusal), lines(false));
         }
         match plan.quota(&answer, by) {
             Some(quota) => {
@@ -177,12 +174,12 @@ impl Limiter {
     }
 
     /// Refuses, or counts that it would have.
-    fn refuse(&self, rejection: Rejection, lines: Option<Lines>) -> Decided<'static> {
+    fn refuse(&self, rejection: Rejection, lines: Option<Lines>) -> Outcome {
         match self.shared.mode {
-            Mode::Enforce => Decided::Now(Outcome::Refused(rejection, lines)),
+            Mode::Enforce => Outcome::Refused(rejection, lines),
             Mode::Shadow => {
                 self.shared.would_deny.fetch_add(1, Ordering::Relaxed);
-                Decided::Now(Outcome::Free)
+                Outcome::Free
             }
         }
     }
@@ -192,9 +189,6 @@ impl Limiter {
 fn decided_here(windows: &MemoryWindows, ask: &Ask<'_>, rule: Rule) -> Ruling {
     match windows.decide(ask) {
         Ok(answer) => Ruling::new(answer, LimitSource::Local),
-        Err(full) => {
-            let full = Rejection::undecidable(Reason::StoreError, Some(Arc::new(full)));
-            Ruling::undecided(full, rule).or_by(LimitSource::Local)
-        }
+        Err(full) => Ruling::full(full, rule, LimitSource::Local),
     }
 }

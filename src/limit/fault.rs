@@ -42,6 +42,20 @@ pub enum LimiterFault {
         /// What is allowed.
         range: &'static str,
     },
+    /// The store keeps each owner's logs by themselves, and these policies have two owners: the caller (token, subject,
+    /// custom) and the tenant (workspace, app), which a cluster keeps on different shards.
+    ///
+    /// Make a limiter of each group, or keep all logs on one shard with `RedisWindows::one_slot`.
+    #[error(
+        "policies {caller:?} of the caller and {tenant:?} of the tenant lie on different shards of the cluster: make a \
+         limiter of each group, or use RedisWindows::one_slot"
+    )]
+    CrossSlot {
+        /// Names of the policies that count per token, per subject or per a function.
+        caller: Vec<String>,
+        /// Names of the policies that count per workspace or per app.
+        tenant: Vec<String>,
+    },
 }
 
 impl LimiterError {

@@ -22,6 +22,7 @@ pub(super) trait Windows: Send + Sync {
     fn part(&self, ask: &Ask<'_>) -> u8;
     fn epoch(&self, part: u8) -> u64;
     fn gave_up(&self, part: u8);
+    fn decides_across_owners(&self) -> bool;
 }
 
 type Running<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failed>> + Send + 'a>>;
@@ -74,6 +75,10 @@ impl<S: WindowStore> Windows for Foreign<S> {
 
     fn gave_up(&self, part: u8) {
         self.0.gave_up(part);
+    }
+
+    fn decides_across_owners(&self) -> bool {
+        self.0.decides_across_owners()
     }
 }
 

@@ -22,21 +22,16 @@ impl Ruling {
         Self::new(answer, LimitSource::Fallback)
     }
 
-    pub(super) fn undecided(rejection: Rejection, rule: Rule) -> Self {
-        let by = match rule {
-            Rule::Open => LimitSource::Open,
-            Rule::Local | Rule::Closed => LimitSource::Fallback,
-        };
+    /// `by` could not say, so the request is refused; unless the rule lets it by.
+    pub(super) fn undecided(rejection: Rejection, rule: Rule, by: LimitSource) -> Self {
+        let by = if rule == Rule::Open { LimitSource::Open } else { by };
         Self { answer: Err(rejection), by }
     }
 
-    /// Named after `by`, unless it was let by.
-    pub(super) fn or_by(self, by: LimitSource) -> Self {
-        if self.by == LimitSource::Open { self } else { Self { by, ..self } }
-    }
-
-    pub(super) fn full(full: WindowsFull, rule: Rule) -> Self {
-        Self::undecided(Rejection::undecidable(Reason::StoreError, Some(Arc::new(full))), rule)
+    /// The logs in process had no room.
+    pub(super) fn full(full: WindowsFull, rule: Rule, by: LimitSource) -> Self {
+        let rejection = Rejection::undecidable(Reason::StoreError, Some(Arc::new(full)));
+        Self::undecided(rejection, rule, by)
     }
 }
 

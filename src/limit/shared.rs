@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::breaker::BreakerRule;
+use crate::chance::Chance;
 use crate::clock::Moment;
 use crate::context::Realm;
 use crate::limit::deny::DenyCache;
@@ -31,6 +32,7 @@ pub(super) struct SharedWindows {
     pub(super) parts: [Part; PARTS],
     pub(super) meter: StoreMeter,
     pub(super) told: Told,
+    pub(super) chance: Chance,
     deadline: Duration,
     denied: DenyCache,
     local: MemoryWindows,
@@ -69,6 +71,7 @@ impl SharedWindows {
             parts: std::array::from_fn(|_| Part::new(breaker, longest_ms)),
             meter: StoreMeter::default(),
             told: Told::default(),
+            chance: Chance::default(),
             deadline,
             denied: DenyCache::new(deny_cache),
             local,
@@ -131,7 +134,7 @@ impl SharedWindows {
         let charged = match (sent.both && self.is_warm()).then(|| self.local.reserve(case.ask)) {
             Some(Ok((answer, _))) if !answer.is_admitted() => return Ruling::fallback(answer),
             Some(Ok(charged)) => Some(charged),
-            Some(Err(full)) => return Ruling::full(full, case.rule),
+            Some(Err(full)) => return Ruling::full(full, case.rule, LimitSource::Fallback),
             None => None,
         };
         let answer = foreign::decide(&*self.store, self.deadline, case.ask).await;
@@ -192,7 +195,7 @@ impl SharedWindows {
                 Ruling::new(stricter(answer, &here), LimitSource::Store)
             }
             Ok(here) => Ruling::fallback(here),
-            Err(full) => Ruling::full(full, case.rule),
+            Err(full) => Ruling::full(full, case.rule, LimitSource::Fallback),
         }
     }
 
@@ -209,7 +212,7 @@ impl SharedWindows {
         self.meter.degraded(failed.failure.as_str());
         match (case.rule, charged) {
             (Rule::Open | Rule::Closed, _) => {
-                Ruling::undecided(failed.rejection(), case.rule).or_by(LimitSource::Store)
+                Ruling::undecided(failed.rejection(), case.rule, LimitSource::Store)
             }
             (Rule::Local, Some((answer, _))) if self.share.get() == 1 => Ruling::fallback(answer),
             (Rule::Local, charged) => {
@@ -223,8 +226,10 @@ impl SharedWindows {
 
     /// Decides by the logs in process, under this process's share of the limits.
     fn decide_here(&self, ask: &Ask<'_>, failed: Failed) -> Ruling {
+        let undecided =
+            || Ruling::undecided(failed.rejection(), Rule::Local, LimitSource::Fallback);
         let [first, ..] = ask.items() else {
-            return Ruling::undecided(failed.rejection(), Rule::Local);
+            return undecided();
         };
         let mut items = [*first; MOST_ITEMS];
         for (to, item) in items.iter_mut().zip(ask.items()) {
@@ -234,11 +239,11 @@ impl SharedWindows {
         let items = items.get(..ask.items().len()).unwrap_or(&[]);
         // a cost above the share fits the limit, but not here and now
         let Ok(ask) = Ask::new(ask.cost(), ask.now_ms(), items) else {
-            return Ruling::undecided(failed.rejection(), Rule::Local);
+            return undecided();
         };
         match self.local.decide(&ask) {
             Ok(answer) => Ruling::fallback(answer),
-            Err(full) => Ruling::full(full, Rule::Local),
+            Err(full) => Ruling::full(full, Rule::Local, LimitSource::Fallback),
         }
     }
 

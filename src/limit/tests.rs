@@ -19,9 +19,9 @@ fn settings() {
     let out_of = |setting, range| LimiterFault::SettingOutOfRange { setting, range };
     let deadline = out_of("deadline", "5 to 250 ms");
     let max_keys =
-        LimiterFault::SettingOutOfRange { setting: "max_keys", range: "1024 to 16777216" };
+        LimiterFault::SettingOutOfRange { setting: "max_keys", range: "1,024 to 16,777,216" };
     let exact_up_to =
-        LimiterFault::SettingOutOfRange { setting: "exact_up_to", range: "1 to 4096" };
+        LimiterFault::SettingOutOfRange { setting: "exact_up_to", range: "1 to 4,096" };
     let exact = |count| {
         policies(&["a"]).policy(Policy::per_token(limit(u32::MAX, 60_000)).exact_up_to(count))
     };
@@ -63,11 +63,15 @@ fn settings() {
         (
             "L907 too many",
             policies(&["a"]).deny_cache(1_048_577),
-            vec![out_of("deny_cache", "0 to 1048576")],
+            vec![out_of("deny_cache", "0 to 1,048,576")],
         ),
         ("L909 least", policies(&["a"]).local_share(1), vec![]),
         ("L909 most", policies(&["a"]).local_share(1_024), vec![]),
-        ("L909 outside", policies(&["a"]).local_share(0), vec![out_of("local_share", "1 to 1024")]),
+        (
+            "L909 outside",
+            policies(&["a"]).local_share(0),
+            vec![out_of("local_share", "1 to 1,024")],
+        ),
         (
             "L910 least",
             policies(&["a"]).breaker_in_a_row(1).breaker_within_second(1).breaker_probe(ms(50)),
@@ -86,7 +90,7 @@ fn settings() {
             policies(&["a"]).breaker_in_a_row(101).breaker_within_second(0).breaker_probe(ms(49)),
             vec![
                 out_of("breaker_in_a_row", "1 to 100"),
-                out_of("breaker_within_second", "1 to 1000"),
+                out_of("breaker_within_second", "1 to 1,000"),
                 out_of("breaker_probe", "50 ms to 5 s"),
             ],
         ),
@@ -150,5 +154,59 @@ fn bodies() {
         let refusal = LimitRefusal { retry_after_ms, violated: violated.clone() };
         let body = Rejection::over_limit(refusal).body();
         assert_eq!(std::str::from_utf8(&body.0).unwrap(), want, "{name}");
+    }
+}
+
+#[cfg(feature = "redis-cluster")]
+#[test]
+fn a_cluster_decides_for_one_owner() {
+    use crate::store::{Redis, RedisWindows};
+
+    let cluster = Redis::cluster(["redis://127.0.0.1:1"]).unwrap();
+    let (many, one) = (RedisWindows::new(&cluster), RedisWindows::new(&cluster).one_slot());
+    let server = RedisWindows::new(&Redis::open("redis://127.0.0.1:1").unwrap());
+    let minute = limit(60, 60_000);
+    let (token, subject) = (Policy::per_token(minute), Policy::per_subject(minute));
+    let (workspace, app) = (Policy::per_workspace(minute), Policy::per_app(minute));
+    let plan = Policy::custom("plan", minute, |_context| Ok(CustomKey::Exempt));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let crosses = |caller, tenant| {
+        vec![LimiterFault::CrossSlot { caller: names(caller), tenant: names(tenant) }]
+    };
+    let of = |policies: &[&Policy]| {
+        let policies = policies.iter().copied().cloned();
+        policies.fold(Limiter::builder(), LimiterBuilder::policy)
+    };
+    for (name, builder, want) in [
+        (
+            "L366 token and workspace",
+            of(&[&token, &workspace]).store(Arc::new(many)),
+            crosses(&["token"], &["workspace"]),
+        ),
+        (
+            "L332 all of both groups are named",
+            of(&[&token, &app, &plan, &workspace]).store(RedisWindows::new(&cluster)),
+            crosses(&["token", "plan"], &["app", "workspace"]),
+        ),
+        ("L366 one slot", of(&[&token, &workspace]).store(one), vec![]),
+        (
+            "L366 token and subject",
+            of(&[&token, &subject, &plan]).store(RedisWindows::new(&cluster)),
+            vec![],
+        ),
+        (
+            "L333 the other group",
+            of(&[&workspace, &app]).store(RedisWindows::new(&cluster)),
+            vec![],
+        ),
+        ("L335 one server", of(&[&token, &workspace]).store(server), vec![]),
+        ("L335 in process", of(&[&token, &workspace]), vec![]),
+    ] {
+        assert_eq!(faults(builder), want, "{name}");
+    }
+    let told = of(&[&token, &app]).store(RedisWindows::new(&cluster)).build().unwrap_err();
+    let told = told.to_string();
+    for part in [r#"["token"]"#, r#"["app"]"#, "a limiter of each group", "one_slot"] {
+        assert!(told.contains(part), "L332: {told}");
     }
 }

@@ -3,7 +3,6 @@
 //! 1. One task per open part tries it until it answers; it ends with the limiter.
 //! 2. One line and one event when an outage begins, one when it ends; never one per request.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -44,7 +43,7 @@ impl SharedWindows {
                 );
             }
         }
-        let changed = part.failed(sent, failure, now, chance());
+        let changed = part.failed(sent, failure, now, self.chance.next());
         if changed.locked_out {
             tracing::error!(
                 reason = failure.as_str(),
@@ -108,12 +107,17 @@ impl SharedWindows {
 const READY_DEADLINE: Duration = Duration::from_secs(2);
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
+/// Of the time around a probe's turn only the first part is drawn from: a store that is back is asked within the turn,
+/// the probe's own time included.
+const EARLY: u64 = 450;
+
 /// Tries a part until it answers or the limiter is gone, which it does not keep alive.
 async fn watch(limiter: Weak<SharedWindows>, number: u8, realm: Arc<Realm>) {
     loop {
-        let Some(pause) = limiter.upgrade().map(|limiter| limiter.breaker.pause(chance())) else {
-            return;
+        let pause = |limiter: Arc<SharedWindows>| {
+            limiter.breaker.pause(limiter.chance.next() * EARLY / 1_000)
         };
+        let Some(pause) = limiter.upgrade().map(pause) else { return };
         tokio::time::sleep(Duration::from_nanos(pause)).await;
         let Some(store) = limiter.upgrade().map(|limiter| Arc::clone(&limiter.store)) else {
             return;
@@ -133,9 +137,4 @@ fn tell(realm: &Realm, name: EventName, failure: Option<StoreFailure>) {
         let reason = failure.map(StoreFailure::as_str);
         realm.audit.record(&Event { step: Some(StepName::Limit), reason, ..event });
     }
-}
-
-/// 0 to 1,000, evenly.
-fn chance() -> u64 {
-    RandomState::new().hash_one(0) % 1_001
 }

@@ -21,6 +21,8 @@
 //! | `tower_bearer_limiter_store_seconds` | histogram | `outcome` (`admitted`, `denied`, `failed`) |
 //! | `tower_bearer_limiter_failures_total` | counter | `reason` |
 //! | `tower_bearer_limiter_degraded_total` | counter | `reason` |
+//! | `tower_bearer_limiter_reconnects_total` | counter | `reason` |
+//! | `tower_bearer_limiter_script_loads_total` | counter | – |
 //! | `tower_bearer_limiter_keys` | gauge | `map` (`windows`, `deny`, `failures`) |
 //! | `tower_bearer_limiter_evicted_total` | counter | `map` |
 //! | `tower_bearer_forward_total` | counter | `upstream`, `mode` (`off`, `headers`, `signed_headers`), `outcome` (`sent`, `anonymous`, `stripped`, `refused`) |
@@ -54,7 +56,8 @@
 //!    [`forget_all`](crate::Authenticator::forget_all), by hand or after a revocation that nobody could confirm.
 //! 5. Limits: `policy` is the one with the least left, or the first violated; `store` is a shared store, `deny_cache` a
 //!    denial of its that was remembered, `fallback` the logs in process, `open` let by what could not be decided. Failures are
-//!    failed calls, `degraded` counts decisions that the shared store did not make. Decisions of a [`FailureLimit`](crate::stack::FailureLimit) are refusals of step `limit`.
+//!    failed calls, `degraded` counts decisions that the shared store did not make. A reconnection
+//!    and, after the first on each server, a load of the script say that what Redis knew is in doubt. Decisions of a [`FailureLimit`](crate::stack::FailureLimit) are refusals of step `limit`.
 //! 6. The bus: `connected` is a sum over the authenticators of this process. The lag is what the adapter says, else that of this
 //!    process's own notices, as they come round. A gap and each joining but the first are `bus_reconnect` flushes. `origin` `bus`
 //!    counts what others told of, in this process; each of several processes counts it.
@@ -63,35 +66,25 @@
 //! 8. Forwarding: what was removed from requests that went on.
 
 #[cfg(feature = "metrics")]
-mod processes;
-#[cfg(feature = "metrics")]
 mod recorded;
 #[cfg(not(feature = "metrics"))]
 mod silent;
-#[cfg(feature = "metrics")]
-mod windows;
 
 #[cfg(feature = "metrics")]
-pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_breaker};
+use self::recorded as meters;
 #[cfg(feature = "metrics")]
 pub use self::recorded::describe;
-#[cfg(all(feature = "metrics", feature = "signed"))]
-pub(crate) use self::recorded::verified;
-#[cfg(feature = "metrics")]
-pub(crate) use self::recorded::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, flushed, refused,
-    revoked, suppressed,
-};
 #[cfg(not(feature = "metrics"))]
-pub(crate) use self::silent::{
+use self::silent as meters;
+
+#[cfg(feature = "signed")]
+pub(crate) use self::meters::verified;
+pub(crate) use self::meters::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,
     bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
 };
-#[cfg(feature = "metrics")]
-pub(crate) use self::windows::StoreMeter;
-
-#[cfg(all(not(feature = "metrics"), feature = "signed"))]
-pub(crate) use self::silent::verified;
+#[cfg(feature = "redis")]
+pub(crate) use self::meters::{reconnected, script_loaded};
 
 /// A refusal, in the words of its labels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

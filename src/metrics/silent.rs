@@ -32,6 +32,14 @@ pub(crate) fn revoked(_tokens: usize, _origin: Origin) {}
 #[inline]
 pub(crate) fn flushed(_why: Flush) {}
 
+#[cfg(feature = "redis")]
+#[inline]
+pub(crate) fn reconnected(_reason: &'static str) {}
+
+#[cfg(feature = "redis")]
+#[inline]
+pub(crate) fn script_loaded() {}
+
 #[inline]
 pub(crate) fn bus_lag(_lag: Duration) {}
 

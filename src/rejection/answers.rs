@@ -89,9 +89,7 @@ impl Answers {
         if !(1..=60).contains(&retry.as_secs()) || retry.subsec_nanos() != 0 {
             return Err(AnswerError::BadRetryAfter);
         }
-        let mut answers = Self { settings, written: Arc::new([]) };
-        answers.written = RejectionKind::ALL.iter().map(|&kind| answers.write(kind)).collect();
-        Ok(answers)
+        Ok(Self::of_checked(settings))
     }
 
     /// The defaults, shared: for refusals made where no authenticator is known.
@@ -101,7 +99,11 @@ impl Answers {
 
     /// The same answers with another scope hint.
     pub(crate) fn with_scope_hint(&self, hint: String) -> Self {
-        let settings = Settings { scope_hint: Some(hint), ..self.settings.clone() };
+        Self::of_checked(Settings { scope_hint: Some(hint), ..self.settings.clone() })
+    }
+
+    /// Writes each kind once, by settings that were checked.
+    fn of_checked(settings: Settings) -> Self {
         let mut answers = Self { settings, written: Arc::new([]) };
         answers.written = RejectionKind::ALL.iter().map(|&kind| answers.write(kind)).collect();
         answers

@@ -9,12 +9,14 @@ mod answers;
 pub(crate) mod challenge;
 mod kind;
 mod problem;
+mod reason;
 mod token;
 
 pub use self::answers::AnswerError;
 use self::answers::NO_STORE;
 pub(crate) use self::answers::{Answers, PROBLEM, Settings};
-pub use self::kind::{Reason, RejectionKind, StepName};
+pub use self::kind::RejectionKind;
+pub use self::reason::{Reason, StepName};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -161,28 +163,19 @@ impl Rejection {
 
     /// How long until the same request may pass, in milliseconds: set for [`RejectionKind::RateLimited`].
     pub fn retry_after_ms(&self) -> Option<u32> {
-        match &self.payload {
-            Payload::Limit(refusal) => refusal.retry_after_ms,
-            Payload::None | Payload::Scopes(_) | Payload::Kinds(_) => None,
-            Payload::Missing(_) => None,
-        }
+        self.limit()?.retry_after_ms
     }
 
     /// The policies that had no room, in the limiter's order; empty unless a limiter refused.
     pub fn policies(&self) -> &[PolicyName] {
-        match &self.payload {
-            Payload::Limit(refusal) => &refusal.violated,
-            Payload::None | Payload::Scopes(_) | Payload::Kinds(_) => &[],
-            Payload::Missing(_) => &[],
-        }
+        self.limit().map_or(&[], |refusal| &refusal.violated)
     }
 
     /// What a misordered step needs.
     pub(crate) fn missing(&self) -> Option<Evidence> {
         match &self.payload {
             Payload::Missing(missing) => Some(*missing),
-            Payload::None | Payload::Scopes(_) | Payload::Kinds(_) => None,
-            Payload::Limit(_) => None,
+            Payload::None | Payload::Scopes(_) | Payload::Kinds(_) | Payload::Limit(_) => None,
         }
     }
 
@@ -198,8 +191,7 @@ impl Rejection {
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let scope = match &self.payload {
             Payload::Scopes(required) => Some(required.challenge_scopes()),
-            Payload::None | Payload::Kinds(_) | Payload::Limit(_) => None,
-            Payload::Missing(_) => None,
+            Payload::None | Payload::Kinds(_) | Payload::Limit(_) | Payload::Missing(_) => None,
         };
         if let Some(challenge) = self.answers().challenge(self.kind, scope) {
             headers.insert(WWW_AUTHENTICATE, challenge);
@@ -230,12 +222,17 @@ impl Rejection {
     }
 
     fn retry_after_seconds(&self) -> Option<u64> {
-        match (&self.payload, self.kind) {
-            (Payload::Limit(refusal), _) => {
-                refusal.retry_after_ms.map(|ms| u64::from(ms).div_ceil(1_000).max(1))
-            }
-            (_, kind) if kind.is_undecided() => Some(self.answers().retry_after_seconds()),
-            _ => None,
+        if self.kind.is_undecided() {
+            return Some(self.answers().retry_after_seconds());
+        }
+        self.retry_after_ms().map(|ms| u64::from(ms).div_ceil(1_000).max(1))
+    }
+
+    /// What a limiter said; `None` unless one refused.
+    fn limit(&self) -> Option<&LimitRefusal> {
+        match &self.payload {
+            Payload::Limit(refusal) => Some(refusal),
+            Payload::None | Payload::Scopes(_) | Payload::Kinds(_) | Payload::Missing(_) => None,
         }
     }
 

@@ -76,9 +76,7 @@ impl CallerMount {
             end_user,
         }))
     }
-}
 
-impl CallerMount {
     fn attempt_at(&self, passage: &mut Passage<'_>) -> Result<Attempt, Rejection> {
         let Passage { head, context, notes } = passage;
         let missing = || Rejection::misordered(Evidence::AUTHENTICATED);

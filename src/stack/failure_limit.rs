@@ -50,7 +50,7 @@ pub enum FailureLimitError {
         count: u32,
     },
     /// `max_peers` is outside 1,024 to 1,048,576.
-    #[error("max_peers {max_peers} is outside 1024 to 1048576")]
+    #[error("max_peers {max_peers} is outside 1,024 to 1,048,576")]
     MaxPeersOutOfRange {
         /// What was asked for.
         max_peers: usize,

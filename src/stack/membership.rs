@@ -159,20 +159,6 @@ impl WorkspaceMembershipCheck {
         self.verdict(context, named, row).map(Attempt::Pass)
     }
 
-    async fn ask_at(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
-        let named = self.workspace(passage)?;
-        let context = passage.context()?;
-        let place = self.place(context, named.as_ref())?;
-        let key = match self.standing(context, place)? {
-            Standing::Decided(evidence) => return self.let_by(context, evidence, None),
-            Standing::Asked(account) => (account.clone(), place.0.clone()),
-        };
-        let ask = self.ask.clone();
-        let load = |key| async move { Ok(ask.ask(key).await?.ok_or(())) };
-        let row = self.members.load(key, context.now, load).await?.ok();
-        self.verdict(context, named, row)
-    }
-
     /// The workspace that the request names itself; `None` where the app's counts.
     fn workspace(&self, passage: &mut Passage<'_>) -> Result<Option<WorkspaceId>, Rejection> {
         let Place::Request(find) = &self.place else { return Ok(None) };
@@ -302,35 +288,39 @@ impl Step for WorkspaceMembershipCheck {
     }
 
     async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
-        self.ask_at(passage).await
+        let named = self.workspace(passage)?;
+        let context = passage.context()?;
+        let place = self.place(context, named.as_ref())?;
+        let key = match self.standing(context, place)? {
+            Standing::Decided(evidence) => return self.let_by(context, evidence, None),
+            Standing::Asked(account) => (account.clone(), place.0.clone()),
+        };
+        let ask = self.ask.clone();
+        let load = |key| async move { Ok(ask.ask(key).await?.ok_or(())) };
+        let row = self.members.load(key, context.now, load).await?.ok();
+        self.verdict(context, named, row)
     }
 }
 
-impl Step for MembershipOrExternal {
-    const NAME: StepName = StepName::Membership;
-    const NEEDS: &'static [Evidence] = WorkspaceMembershipCheck::NEEDS;
+/// Steps that judge as the check inside them does; their types only say what may follow.
+macro_rules! judged_by_the_check {
+    ($($step:ty),*) => {$(
+        impl Step for $step {
+            const NAME: StepName = WorkspaceMembershipCheck::NAME;
+            const NEEDS: &'static [Evidence] = WorkspaceMembershipCheck::NEEDS;
 
-    fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
-        self.0.attempt(passage)
-    }
+            fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
+                self.0.attempt(passage)
+            }
 
-    async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
-        self.0.ask_at(passage).await
-    }
+            async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
+                self.0.ask(passage).await
+            }
+        }
+    )*};
 }
 
-impl Step for MembershipInRequest {
-    const NAME: StepName = StepName::Membership;
-    const NEEDS: &'static [Evidence] = WorkspaceMembershipCheck::NEEDS;
-
-    fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
-        self.0.attempt(passage)
-    }
-
-    async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
-        self.0.ask_at(passage).await
-    }
-}
+judged_by_the_check!(MembershipOrExternal, MembershipInRequest);
 
 #[cfg(test)]
 mod tests {

@@ -73,6 +73,14 @@ pub trait WindowStore: Send + Sync + 'static {
     fn gave_up(&self, part: u8) {
         let _ = part;
     }
+
+    /// Whether one question may name logs of several owners, as those of a subject and of a workspace are. Default yes.
+    ///
+    /// With a store that keeps each owner's logs by themselves, as the shards of a cluster do, a limiter that needs both
+    /// is a build error ([`LimiterFault::CrossSlot`](crate::limit::LimiterFault::CrossSlot)).
+    fn decides_across_owners(&self) -> bool {
+        true
+    }
 }
 
 impl<S: WindowStore> WindowStore for Arc<S> {
@@ -100,6 +108,10 @@ impl<S: WindowStore> WindowStore for Arc<S> {
 
     fn gave_up(&self, part: u8) {
         S::gave_up(self, part);
+    }
+
+    fn decides_across_owners(&self) -> bool {
+        S::decides_across_owners(self)
     }
 }
 

@@ -28,7 +28,7 @@ pub enum KindFault {
     #[error("no kind of token is registered")]
     NoKinds,
     /// The setting is outside 64 to 16,384 bytes.
-    #[error("max_token_len is {length}, not 64 to 16384")]
+    #[error("max_token_len is {length}, not 64 to 16,384")]
     BadMaxTokenLength {
         /// As it was set.
         length: usize,

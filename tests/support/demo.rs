@@ -36,7 +36,12 @@ pub(crate) struct Ended {
 impl Demo {
     /// Starts it on a free port and waits for `ready`.
     pub(crate) async fn start(args: &[&str]) -> Self {
-        let mut child = command(args).await.stderr(Stdio::null()).spawn().unwrap();
+        Self::start_logging(args, Stdio::null()).await
+    }
+
+    /// As `start`; what it says on stderr goes to `log`.
+    pub(crate) async fn start_logging(args: &[&str], log: impl Into<Stdio>) -> Self {
+        let mut child = command(args).await.stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut lines = Vec::new();
         while lines.last().is_none_or(|line| line != "ready") {
@@ -89,6 +94,8 @@ async fn command(args: &[&str]) -> Command {
         build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
         if cfg!(feature = "full") {
             build.arg("--all-features");
+        } else if cfg!(feature = "redis") {
+            build.args(["--features", "redis"]);
         }
         if profile.ends_with("release") {
             build.arg("--release");

@@ -100,10 +100,21 @@ impl RedisServer {
 
     /// Starts the process and waits until it answers; `false` if it ended, as with a port that was taken meanwhile.
     fn run(&mut self) -> bool {
-        let mut child = Command::new(SERVER)
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(&self.dir)
+        let sentinel = self.arguments.iter().any(|argument| argument == "--sentinel");
+        let mut command = Command::new(SERVER);
+        if sentinel {
+            // it insists on a file that it can write to
+            let file = self.dir.join("sentinel.conf");
+            let text = format!("port {}\nbind 127.0.0.1\ndir {}\n", self.port, self.dir.display());
+            std::fs::write(&file, text).unwrap();
+            command.arg(file);
+        } else {
+            command
+                .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+                .args(["--save", "", "--appendonly", "no", "--dir"])
+                .arg(&self.dir);
+        }
+        let mut child = command
             .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -115,7 +126,6 @@ impl RedisServer {
             if child.try_wait().unwrap().is_some() || began.elapsed() > Duration::from_secs(20) {
                 break false;
             }
-            let sentinel = self.arguments.iter().any(|argument| argument == "--sentinel");
             if (tls_only && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
                 || self.try_say(&["PING"]).is_some_and(|reply| sentinel || reply == "PONG")
             {

@@ -353,7 +353,7 @@ pub enum WhenFull {
 #[non_exhaustive]
 pub enum WindowsError {
     /// `max_keys` is outside 1,024 to 16,777,216.
-    #[error("max_keys {max_keys} is outside 1024 to 16777216")]
+    #[error("max_keys {max_keys} is outside 1,024 to 16,777,216")]
     MaxKeysOutOfRange {
         /// What was asked for.
         max_keys: usize,

@@ -19,17 +19,18 @@ use crate::store::bus::{Heard, RevocationBus};
 use crate::store::failure::StoreFailure;
 use crate::store::notice::Notice;
 use crate::store::redis::fault::{Fault, RedisError};
-use crate::store::redis::link::{Connection, Link};
+use crate::store::redis::line::Line;
+use crate::store::redis::link::Connection;
 use crate::store::redis::server::Redis;
 use crate::store::sequence::Sequence;
 
 /// Tells every process that uses the same Redis and namespace of revocations and changes, within milliseconds.
 ///
 /// Give it to [`AuthenticatorBuilder::bus`](crate::authenticator::AuthenticatorBuilder::bus). The user it comes as needs
-/// `+evalsha +script|load +incr +publish +subscribe +get +hello +ping +client|setinfo ~NAMESPACE:revoked:n
-/// &NAMESPACE:revoked`. Messages hold ids and digests, never a token.
+/// `+evalsha +script|load +incr +publish +subscribe +get +hello ~NAMESPACE:revoked:n &NAMESPACE:revoked`, with `+role`
+/// behind a Sentinel set and `+cluster|slots +asking` on a Cluster, where all of it is with one node. Messages hold ids and digests, never a token.
 pub struct RedisBus {
-    link: Link,
+    line: Line,
     channel: String,
     counter: String,
 }
@@ -39,52 +40,46 @@ impl RedisBus {
     pub fn new(redis: &Redis) -> Self {
         let channel = format!("{}:revoked", redis.prefix());
         let counter = format!("{channel}:n");
-        Self { link: Link::new(redis.clone()), channel, counter }
+        Self { line: Line::new(redis.clone()), channel, counter }
     }
 
     /// Draws a number and tells all who listen, at once.
     async fn tell(&self, notice: &Notice) -> Result<(), RedisError> {
-        let mut live = self.link.live().await?;
+        let mut live = self.line.live().await?;
         let mut call = client::cmd("EVALSHA");
         call.arg(TELL.get_hash())
             .arg(1)
             .arg(&self.counter)
             .arg(&self.channel)
             .arg(notice.to_json());
-        let answer = match live.connection.send(&call).await {
-            Err(error) if Fault::of(&error).failure == StoreFailure::Script => {
-                // it does not know the script, so nothing was told
-                let mut load = client::cmd("SCRIPT");
-                load.arg("LOAD").arg(TELL_TEXT);
-                match live.connection.send(&load).await {
-                    Ok(_sha) => live.connection.send(&call).await,
-                    Err(error) => Err(error),
-                }
-            }
-            answer => answer,
+        let teach = || {
+            let mut load = client::cmd("SCRIPT");
+            load.arg("LOAD").arg(TELL_TEXT);
+            load
         };
-        answer.map(drop).map_err(|error| {
-            let fault = Fault::of(&error);
-            if fault.drops {
-                self.link.lost(&live);
-            }
-            fault.failure.into()
-        })
+        let answer = self.line.call(&mut live, &call, &teach).await;
+        answer.map(drop).map_err(|fault| fault.failure.into())
     }
 
     async fn stay(&self, hear: &mut (dyn FnMut(Heard) + Send)) -> Result<(), Fault> {
         let (sender, mut pushes) = mpsc::unbounded_channel();
-        let connecting = self.link.server().connect(Some(sender));
-        let mut connection = match timeout(self.link.server().time_to_connect(), connecting).await {
+        // of a Cluster the node that counts: what it publishes comes in front of its counter
+        let finding = timeout(LOOK, self.line.home(&self.counter));
+        let home = match finding.await {
+            Ok(home) => home.map_err(|failure| Fault { failure, drops: true })?,
+            Err(_over) => return Err(SILENT),
+        };
+        let connecting = home.connect(Some(sender));
+        let mut connection = match timeout(home.time_to_connect(), connecting).await {
             Ok(connected) => connected.map_err(|error| Fault::of(&error))?,
             Err(_over) => return Err(SILENT),
         };
         let mut subscribe = client::cmd("SUBSCRIBE");
         subscribe.arg(&self.channel);
         answered(&mut connection, &subscribe).await?;
-        let mut sequence = Sequence::after(self.counted(&mut connection).await?);
-        // what came between the two is in the counter
+        // what is here is in the counter; what comes before it is read as a gap, and what comes after it is heard
         while pushes.try_recv().is_ok() {}
+        let mut sequence = Sequence::after(self.counted(&mut connection).await?);
         hear(Heard::Joined);
         loop {
             match timeout(LOOK, pushes.recv()).await {
@@ -157,7 +152,7 @@ impl RevocationBus for RedisBus {
 
 impl fmt::Debug for RedisBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisBus").field("redis", self.link.server()).finish()
+        f.debug_struct("RedisBus").field("redis", self.line.server()).finish()
     }
 }
 

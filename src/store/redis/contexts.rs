@@ -11,7 +11,7 @@ use ::redis as client;
 use client::{Cmd, Value};
 
 use crate::store::redis::fault::{Fault, RedisError};
-use crate::store::redis::link::Link;
+use crate::store::redis::line::Line;
 use crate::store::redis::server::Redis;
 use crate::store::shared::{ContextStore, SharedKey};
 
@@ -20,30 +20,24 @@ use crate::store::shared::{ContextStore, SharedKey};
 ///
 /// Give it to [`AuthenticatorBuilder::shared_cache`](crate::authenticator::AuthenticatorBuilder::shared_cache). Whoever can
 /// write to that Redis can let tokens in: use a user of its own for it, with
-/// `+get +set +hello +ping +client|setinfo ~NAMESPACE:ctx:*`.
+/// `+get +set +hello ~NAMESPACE:ctx:*`, `+role` behind a Sentinel set, and `+cluster|slots +asking` on a Cluster.
 pub struct RedisContexts {
-    link: Link,
+    line: Line,
 }
 
 impl RedisContexts {
     /// Keeps facts in `redis`. Does no I/O.
     pub fn new(redis: &Redis) -> Self {
-        Self { link: Link::new(redis.clone()) }
+        Self { line: Line::new(redis.clone()) }
     }
 
     async fn ask(&self, command: &Cmd) -> Result<Value, RedisError> {
-        let mut live = self.link.live().await?;
-        live.connection.send(command).await.map_err(|error| {
-            let fault = Fault::of(&error);
-            if fault.drops {
-                self.link.lost(&live);
-            }
-            fault.failure.into()
-        })
+        let mut live = self.line.live().await?;
+        self.line.send(&mut live, command).await.map_err(|fault| fault.failure.into())
     }
 
     fn command(&self, word: &str, key: &SharedKey) -> Cmd {
-        let prefix = self.link.server().prefix();
+        let prefix = self.line.server().prefix();
         let mut command = client::cmd(word);
         command.arg(format!("{prefix}:ctx:{}:{}", key.fingerprint(), key.digest_hex()));
         command
@@ -84,7 +78,7 @@ impl ContextStore for RedisContexts {
 
 impl fmt::Debug for RedisContexts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisContexts").field("redis", self.link.server()).finish()
+        f.debug_struct("RedisContexts").field("redis", self.line.server()).finish()
     }
 }
 

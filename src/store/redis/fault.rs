@@ -39,8 +39,10 @@ impl Fault {
     /// Reads an error of the client.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the client's own enum may grow")]
     pub(super) fn of(error: &client::RedisError) -> Self {
-        if let Some(code) = error.code() {
-            return Self::of_code(code);
+        match error.code() {
+            Some("ERR") => return Self::of_text(error.detail().unwrap_or_default()),
+            Some(code) => return Self::of_code(code),
+            None => {}
         }
         let (failure, drops) = match error.kind() {
             ErrorKind::AuthenticationFailed => (StoreFailure::Auth, true),
@@ -71,6 +73,18 @@ impl Fault {
             _ => (StoreFailure::Other, false),
         };
         Self { failure, drops }
+    }
+
+    /// Reads an error reply without a code of its own: what went wrong inside a script may stand in its text, as all of it
+    /// does before Redis 7.
+    fn of_text(text: &str) -> Self {
+        if text.contains("user executing the script can't") {
+            return Self::of_code("NOPERM");
+        }
+        let words =
+            text.split_ascii_whitespace().map(|word| Self::of_code(word.trim_start_matches('-')));
+        let mut told = words.filter(|fault| fault.failure != StoreFailure::Other);
+        told.next().unwrap_or_else(|| Self::of_code("ERR"))
     }
 
     /// Redis answered something that no Redis answers.
@@ -104,6 +118,47 @@ mod tests {
         ] {
             let got = Fault::of_code(code);
             assert_eq!((got.failure, got.drops), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn errors_of_scripts() {
+        for (name, reply, want) in [
+            (
+                "L614 7.0",
+                "-ERR The user executing the script can't run this command or subcommand script: \
+                 104a, on @user_script:1.\r\n",
+                (StoreFailure::Auth, false),
+            ),
+            (
+                "L614 7.0 a channel",
+                "-ERR The user executing the script can't publish to the channel mentioned in the \
+                 command script: 9523, on @user_script:1.\r\n",
+                (StoreFailure::Auth, false),
+            ),
+            (
+                "L613 6.2",
+                "-ERR Error running script (call to f_104a): @user_script:9: @user_script: 9: \
+                 -READONLY You can't write against a read only replica.\r\n",
+                (StoreFailure::ReadOnly, true),
+            ),
+            (
+                "L617 6.2",
+                "-ERR Error running script (call to f_104a): @user_script:9: WRONGTYPE Operation \
+                 against a key holding the wrong kind of value\r\n",
+                (StoreFailure::Log, false),
+            ),
+            (
+                "L614 7.0 full",
+                "-OOM command not allowed when used memory > 'maxmemory'. script: 104a, on \
+                 @user_script:9.\r\n",
+                (StoreFailure::OutOfMemory, false),
+            ),
+            ("anything else", "-ERR unknown command 'EVALSHA'\r\n", (StoreFailure::Other, false)),
+        ] {
+            let error = client::parse_redis_value(reply.as_bytes()).unwrap().extract_error();
+            let fault = Fault::of(&error.unwrap_err());
+            assert_eq!((fault.failure, fault.drops), want, "{name}");
         }
     }
 

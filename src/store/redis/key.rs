@@ -47,12 +47,19 @@ pub(super) fn probe(namespace: &str, tag: &str) -> String {
 /// Which sixteenth of a Cluster's slots holds the keys of a tag.
 #[cfg(feature = "redis-cluster")]
 pub(super) fn part(tag: &str) -> u8 {
-    u8::try_from(slot(tag) / 1_024).unwrap_or(0)
+    u8::try_from(slot(tag.as_bytes()) / 1_024).unwrap_or(0)
 }
 
+/// The slot of a key, by what is between its first braces if anything is (Redis Cluster specification, "Hash tags").
 #[cfg(feature = "redis-cluster")]
-fn slot(tag: &str) -> u16 {
-    crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % 16_384
+pub(super) fn slot(key: &[u8]) -> u16 {
+    let begun = key.splitn(2, |byte| *byte == b'{').nth(1);
+    let mut ended = begun.unwrap_or_default().splitn(2, |byte| *byte == b'}');
+    let counts = match (ended.next(), ended.next()) {
+        (Some(tag), Some(_rest)) if !tag.is_empty() => tag,
+        _ => key,
+    };
+    crc16::State::<crc16::XMODEM>::calculate(counts) % 16_384
 }
 
 const ALL: &str = "all";
@@ -123,7 +130,17 @@ mod tests {
         for (name, tag, want) in
             [("L343", "9f5b", 209), ("L344", "6029", 2_648), ("L344", "all", 3_894)]
         {
-            assert_eq!(slot(tag), want, "{name}");
+            let key = format!("tb:rl1:{{{tag}}}token:97e3481e6ce67bf7901746c2c7af451c");
+            assert_eq!((slot(tag.as_bytes()), slot(key.as_bytes())), (want, want), "{name}");
+        }
+        for (name, key, same) in [
+            ("no tag", "foo", 12_182),
+            ("an empty tag is none", "foo{}{bar}", slot(b"foo{}{bar}")),
+            ("the first one counts", "foo{bar}{zap}", slot(b"bar")),
+            ("a brace in it", "foo{{bar}}zap", slot(b"{bar")),
+            ("no end", "foo{bar", slot(b"foo{bar")),
+        ] {
+            assert_eq!(slot(key.as_bytes()), same, "{name}");
         }
         assert_eq!((part("9f5b"), part("6029"), part("all")), (0, 2, 3), "L337");
     }

@@ -6,9 +6,12 @@
 //! 4. Errors say what sort of failure it was. No word of the server's, and no password, is in one.
 
 mod bus;
+#[cfg(feature = "redis-cluster")]
+mod cluster;
 mod contexts;
 mod fault;
 mod key;
+mod line;
 mod link;
 pub(crate) mod script;
 mod server;

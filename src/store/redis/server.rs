@@ -110,14 +110,18 @@ impl Redis {
         Ok(Self::at(Place::Sentinel { sentinels, service: service.into(), nodes }))
     }
 
-    /// A Cluster, known by some of its nodes; credentials of the first URL count for all.
+    /// A Cluster, known by some of its nodes; TLS and credentials of the first URL count for all, a database for none.
     ///
     /// # Errors
     /// [`RedisConfigError::NoNodes`], [`RedisConfigError::BadUrl`], [`RedisConfigError::TlsNotBuiltIn`].
     #[cfg(feature = "redis-cluster")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-cluster")))]
     pub fn cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Self, RedisConfigError> {
-        Ok(Self::at(Place::Cluster(read_all(urls)?)))
+        let nodes = read_all(urls)?;
+        if nodes.iter().any(|info| node_of(info.addr()).is_none()) {
+            return Err(RedisConfigError::BadUrl);
+        }
+        Ok(Self::at(Place::Cluster(nodes)))
     }
 
     fn at(place: Place) -> Self {
@@ -215,34 +219,52 @@ impl Redis {
             }
             #[cfg(feature = "redis-sentinel")]
             Place::Sentinel { sentinels, service, nodes } => {
-                let mut found = self.sentinels(sentinels, service, nodes)?;
+                let primary = self.client(self.primary(sentinels, service, nodes).await?)?;
                 let config = self.config(pushes);
-                Ok(Connection::Server(found.get_async_connection_with_config(&config).await?))
+                let made = primary.get_multiplexed_async_connection_with_config(&config).await?;
+                Ok(Connection::Server(made))
             }
             #[cfg(feature = "redis-cluster")]
-            Place::Cluster(nodes) => {
-                let builder = client::cluster::ClusterClient::builder(nodes.clone())
-                    .retries(0)
-                    .use_protocol(ProtocolVersion::RESP3)
-                    .connection_timeout(self.connect_within)
-                    .response_timeout(RESPONSE)
-                    .tcp_settings(tcp());
-                let builder = match pushes {
-                    Some(pushes) => builder.push_sender(pushes),
-                    None => builder,
-                };
-                #[cfg(feature = "redis-tls")]
-                let builder = match self.certificates() {
-                    Some(certificates) => builder.certs(certificates),
-                    None => builder,
-                };
-                Ok(Connection::Cluster(builder.build()?.get_async_connection().await?))
+            Place::Cluster(_) => {
+                Err((client::ErrorKind::InvalidClientConfig, "each node is entered by itself")
+                    .into())
             }
         }
     }
 
+    /// The nodes that we were told of.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn seeds(&self) -> Vec<(String, u16)> {
+        match &self.place {
+            Place::Server(info) => node_of(info.addr()).into_iter().collect(),
+            #[cfg(feature = "redis-sentinel")]
+            Place::Sentinel { .. } => Vec::new(),
+            Place::Cluster(nodes) => nodes.iter().filter_map(|info| node_of(info.addr())).collect(),
+        }
+    }
+
+    /// One node of a Cluster, entered as the first one that we were told of.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn node(&self, (host, port): &(String, u16)) -> Self {
+        let Place::Cluster(nodes) = &self.place else { return self.clone() };
+        let Some(info) = nodes.first() else { return self.clone() };
+        let (host, port) = (host.clone(), *port);
+        let address =
+            if let client::ConnectionAddr::TcpTls { insecure, tls_params, .. } = info.addr() {
+                let (insecure, tls_params) = (*insecure, tls_params.clone());
+                client::ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+            } else {
+                client::ConnectionAddr::Tcp(host, port)
+            };
+        let login = info.redis_settings().clone().set_db(0);
+        let info = info.clone().set_addr(address).set_redis_settings(login);
+        Self { place: Place::Server(Box::new(info)), ..self.clone() }
+    }
+
     fn client(&self, info: ConnectionInfo) -> client::RedisResult<client::Client> {
+        // unnamed, so that a user needs no right to name its client: before 7.2 there is none to give
         let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let login = login.set_skip_set_lib_name();
         let info = info.set_redis_settings(login).set_tcp_settings(tcp());
         #[cfg(feature = "redis-tls")]
         if let Some(certificates) = self.certificates() {
@@ -251,35 +273,59 @@ impl Redis {
         client::Client::open(info)
     }
 
+    /// Asks all sentinels at once, each by itself, so that one which hangs stops nobody. The first that names a server
+    /// which says of itself that it is the primary counts.
     #[cfg(feature = "redis-sentinel")]
-    fn sentinels(
+    async fn primary(
         &self,
         sentinels: &[ConnectionInfo],
+        service: &str,
+        nodes: &Nodes,
+    ) -> client::RedisResult<ConnectionInfo> {
+        let mut asked = tokio::task::JoinSet::new();
+        for sentinel in sentinels {
+            let mut sentinel = self.sentinel_client(sentinel, service, nodes)?;
+            asked.spawn(async move { sentinel.async_get_client().await });
+        }
+        let mut failed =
+            client::RedisError::from((client::ErrorKind::EmptySentinelList, "no sentinel to ask"));
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok(Ok(primary)) => return Ok(primary.get_connection_info().clone()),
+                Ok(Err(error)) => failed = error,
+                Err(_panicked) => {}
+            }
+        }
+        Err(failed)
+    }
+
+    #[cfg(feature = "redis-sentinel")]
+    fn sentinel_client(
+        &self,
+        sentinel: &ConnectionInfo,
         service: &str,
         nodes: &Nodes,
     ) -> client::RedisResult<client::sentinel::SentinelClient> {
         use client::sentinel::{SentinelClientBuilder, SentinelServerType};
 
-        let addresses = sentinels.iter().map(|info| info.addr().clone());
-        let mut builder =
-            SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
-                .set_client_to_redis_protocol(ProtocolVersion::RESP3)
-                .set_client_to_redis_tcp_settings(tcp())
-                .set_client_to_sentinel_tcp_settings(tcp())
-                .set_client_to_redis_db(nodes.database);
+        let address = [sentinel.addr().clone()];
+        let mut builder = SentinelClientBuilder::new(address, service, SentinelServerType::Master)?
+            .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+            .set_client_to_redis_tcp_settings(tcp())
+            .set_client_to_sentinel_tcp_settings(tcp())
+            .set_client_to_redis_db(nodes.database);
         if let Some(user) = &nodes.user {
             builder = builder.set_client_to_redis_username(user);
         }
         if let Some(password) = &nodes.password {
             builder = builder.set_client_to_redis_password(password);
         }
-        if let Some(info) = sentinels.first().map(ConnectionInfo::redis_settings) {
-            if let Some(user) = info.username() {
-                builder = builder.set_client_to_sentinel_username(user);
-            }
-            if let Some(password) = info.password() {
-                builder = builder.set_client_to_sentinel_password(password);
-            }
+        let login = sentinel.redis_settings();
+        if let Some(user) = login.username() {
+            builder = builder.set_client_to_sentinel_username(user);
+        }
+        if let Some(password) = login.password() {
+            builder = builder.set_client_to_sentinel_password(password);
         }
         if nodes.tls {
             builder = builder.set_client_to_redis_tls_mode(client::TlsMode::Secure);
@@ -358,6 +404,17 @@ fn is_tls(address: &client::ConnectionAddr) -> bool {
     matches!(address, client::ConnectionAddr::TcpTls { .. })
 }
 
+#[cfg(feature = "redis-cluster")]
+fn node_of(address: &client::ConnectionAddr) -> Option<(String, u16)> {
+    if let client::ConnectionAddr::Tcp(host, port)
+    | client::ConnectionAddr::TcpTls { host, port, .. } = address
+    {
+        Some((host.clone(), *port))
+    } else {
+        None
+    }
+}
+
 fn tcp() -> client::io::tcp::TcpSettings {
     let alive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(15))
@@ -392,6 +449,41 @@ mod tests {
         ] {
             assert_eq!(hosts(url).as_deref(), want.as_ref().copied(), "{name}");
         }
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    #[test]
+    fn tls_is_a_feature() {
+        let opened = Redis::open("rediss://user:hunter2@example").err();
+        assert_eq!(opened, Some(RedisConfigError::TlsNotBuiltIn), "never plain instead");
+        #[cfg(feature = "redis-cluster")]
+        assert_eq!(
+            Redis::cluster(["redis://example", "rediss://example"]).err(),
+            Some(RedisConfigError::TlsNotBuiltIn)
+        );
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    #[test]
+    fn clusters() {
+        let hosts = |urls: &[&str]| {
+            Redis::cluster(urls.iter().copied()).map(|redis| redis.hosts().join(" "))
+        };
+        for (name, urls, want) in [
+            ("two nodes", &["redis://a", "redis://b:7000"][..], Ok("a:6379 b:7000")),
+            ("none", &[], Err(RedisConfigError::NoNodes)),
+            ("a socket has no slot", &["unix:///run/redis"], Err(RedisConfigError::BadUrl)),
+            ("no URL", &["redis://a", "b:7000"], Err(RedisConfigError::BadUrl)),
+        ] {
+            assert_eq!(hosts(urls).as_deref(), want.as_ref().copied(), "{name}");
+        }
+        let cluster = Redis::cluster(["redis://user:hunter2@a/3", "redis://b"]).unwrap();
+        let node = cluster.namespace("shop").unwrap().node(&("c".into(), 7_001));
+        assert_eq!(format!("{node:?}"), r#"Redis { hosts: ["c:7001"], namespace: "shop" }"#);
+        let Place::Server(info) = &node.place else { panic!("one server") };
+        let login = info.redis_settings();
+        assert_eq!((login.username(), login.password()), (Some("user"), Some("hunter2")));
+        assert_eq!(login.db(), 0, "a Cluster has one database");
     }
 
     #[test]

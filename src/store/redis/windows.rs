@@ -2,13 +2,15 @@
 //!
 //! 1. One script, one round trip, whatever the number of policies; Redis' own clock alone decides.
 //! 2. What may have been sent is never sent again: it may have charged.
-//! 3. A denial writes nothing. Each key dies when its newest unit stops counting.
+//! 3. A server that forgot the script is taught it once, whatever the number of calls that find it out together.
+//! 4. A denial writes nothing. Each key dies when its newest unit stops counting.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{Cmd, Value};
 
+use crate::metrics::script_loaded;
 use crate::store::failure::StoreFailure;
 use crate::store::redis::fault::{Fault, RedisError};
 use crate::store::redis::key::{self, Tags};
@@ -23,8 +25,9 @@ use crate::store::window::{Answer, Ask, WindowStore};
 /// [`LimiterBuilder::store`](crate::limit::LimiterBuilder::store). One request takes one round trip.
 ///
 /// Best on a Redis of its own, without eviction: what is evicted is forgotten, which lets its caller through once more.
-/// The user it comes as needs `+evalsha +script|load +time +get +set +hello +ping +client|setinfo ~NAMESPACE:rl1:*`, and
-/// `+cluster +asking` on a Cluster.
+/// The user it comes as needs `+evalsha +script|load +time +get +set +hello ~NAMESPACE:rl1:*`, with `+role` behind a
+/// Sentinel set, and `+cluster|slots +asking` on a Cluster. There, let `cluster-require-full-coverage no` keep the shards
+/// that are left at work when one is lost.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -50,7 +53,7 @@ impl RedisWindows {
     /// Keeps windows in `redis`. Does no I/O.
     pub fn new(redis: &Redis) -> Self {
         Self {
-            link: Link::new(redis.clone()),
+            link: Link::of_windows(redis.clone()),
             tags: Tags::Owners,
             loads: AtomicU64::new(0),
             #[cfg(feature = "redis-cluster")]
@@ -88,43 +91,20 @@ impl RedisWindows {
         script: &Decision,
         command: &Cmd,
     ) -> Result<Value, RedisError> {
-        let fault = match self.send(live, command).await {
-            Err(fault) if fault.failure == StoreFailure::Script => {
-                self.loads.fetch_add(1, Ordering::Relaxed);
-                self.link.doubt();
-                match live.connection.send(&script.load()).await {
-                    Ok(_sha) => match self.send(live, command).await {
-                        Ok(reply) => return Ok(reply),
-                        Err(fault) => fault,
-                    },
-                    Err(error) => Fault::of(&error),
-                }
-            }
-            Err(fault) => fault,
-            Ok(reply) => return Ok(reply),
+        let teach = || {
+            self.loads.fetch_add(1, Ordering::Relaxed);
+            self.link.doubt();
+            script_loaded();
+            script.load()
         };
-        Err(self.failed(live, fault))
-    }
-
-    async fn send(&self, live: &mut Live, command: &Cmd) -> Result<Value, Fault> {
-        let answer = live.connection.send(command).await;
-        #[cfg(feature = "redis-cluster")]
-        let answer = match answer {
-            Err(error) => live.connection.follow(command, error).await,
-            fine => fine,
-        };
-        answer.map_err(|error| Fault::of(&error))
+        let answer = live.call(command, &teach).await;
+        answer.map_err(|error| self.failed(live, Fault::of(&error)))
     }
 
     /// Gives up the connection if the fault asks for it.
     fn failed(&self, live: &Live, fault: Fault) -> RedisError {
         if fault.drops {
-            if self.link.server().is_cluster() {
-                // the client mends the one connection that broke, and keeps those to the other shards
-                self.link.doubt();
-            } else {
-                self.link.lost(live);
-            }
+            self.link.lost(live, fault.failure);
         }
         fault.failure.into()
     }
@@ -171,15 +151,17 @@ impl WindowStore for RedisWindows {
 
     async fn probe(&self, part: u8) -> Result<(), RedisError> {
         let key = key::probe(self.link.server().prefix(), &self.tag_of(part));
-        let mut live = self.link.live().await?;
+        let mut live = self.link.tried().await?;
         let reply = self.run(&mut live, &DECISION, &DECISION.probe(&key)).await?;
         if is_decision(&reply) { Ok(()) } else { Err(self.failed(&live, Fault::protocol())) }
     }
 
-    fn gave_up(&self, _part: u8) {
-        if !self.link.server().is_cluster() {
-            self.link.drop_connection();
-        }
+    fn gave_up(&self, part: u8) {
+        self.link.drop_connection(&self.tag_of(part));
+    }
+
+    fn decides_across_owners(&self) -> bool {
+        self.tags == Tags::One || !self.link.server().is_cluster()
     }
 }
 

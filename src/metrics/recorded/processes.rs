@@ -5,7 +5,7 @@ use ::metrics::{
 };
 use std::time::Duration;
 
-use crate::metrics::recorded::{BREAKER, breaker_value};
+use crate::metrics::recorded::show_breaker;
 use crate::metrics::{BreakerState, SharedOutcome};
 
 const BUS_CONNECTED: &str = "tower_bearer_bus_connected";
@@ -38,7 +38,7 @@ pub(crate) fn shared_cache(outcome: SharedOutcome) {
 
 /// The breaker of the shared cache changed.
 pub(crate) fn shared_cache_breaker(state: BreakerState) {
-    gauge!(BREAKER, "dependency" => "shared_cache").set(breaker_value(state));
+    show_breaker("shared_cache", state);
 }
 
 /// Authenticators of this process that are on a bus; one less once it is dropped.
