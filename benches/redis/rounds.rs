@@ -50,7 +50,7 @@ impl Logs {
     }
 
     /// Puts so many live units into every log, or, if they are rounded, one into each of 129 pairs.
-    async fn fill(&self, server: &RedisServer, units: u32) {
+    pub(crate) async fn fill(&self, server: &RedisServer, units: u32) {
         server.say(&["FLUSHALL"]);
         if !self.rounded {
             for key in 0..KEYS {
