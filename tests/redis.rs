@@ -345,7 +345,9 @@ async fn a_call_that_nobody_waits_for_any_more_was_sent_once() {
     let short = Duration::from_millis(25);
     let late = tokio::time::timeout(short, desk.admit("a", limit(9, 60_000))).await;
     assert!(late.is_err(), "L364: our deadline ends the call");
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    wait_until("the late call was heard", || {
+        server.say(&["INFO", "commandstats"]).contains("cmdstat_evalsha:calls=1,")
+    });
     proxy.to_client(Wire::Pass);
     let answer = desk.admit("a", limit(9, 60_000)).await.unwrap();
     let Standing::Room { remaining, .. } = answer.standings()[0] else { panic!("room") };
