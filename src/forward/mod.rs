@@ -10,6 +10,7 @@
 
 mod answer;
 mod attribute;
+mod body;
 mod config;
 mod encode;
 mod error;
@@ -33,6 +34,7 @@ mod write;
 
 pub(crate) use answer::{AnswerCleaner, Challenge};
 pub use attribute::Attribute;
+pub use body::ForwardBody;
 pub use config::ForwardOptions;
 pub use encode::Padding;
 pub use error::{ConfigError, ForwardError, UrlFault};
