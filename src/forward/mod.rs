@@ -18,6 +18,7 @@ mod fold;
 mod forwarding;
 mod hop;
 mod identity;
+pub(crate) mod mcp;
 #[expect(dead_code, reason = "the modes that mint come next")]
 pub(crate) mod mint;
 mod mode;
