@@ -15,6 +15,7 @@ pub(crate) mod assertion;
 mod attribute;
 mod body;
 mod config;
+pub(crate) mod edge;
 mod encode;
 mod error;
 mod fold;
@@ -45,6 +46,7 @@ pub use assertion::{AssertionKey, Assertions, JwksService};
 pub use attribute::Attribute;
 pub use body::ForwardBody;
 pub use config::ForwardOptions;
+pub use edge::{Edge, EdgeFuture, EdgeRules};
 pub use encode::Padding;
 pub use error::{ConfigError, ForwardError, UrlFault};
 pub use forwarding::{Forwarding, Outcome, Prepared};
@@ -52,7 +54,7 @@ pub use hop::Cleaned;
 pub use identity::{Field, Identity};
 pub use mode::Mode;
 pub use overrides::Override;
-pub use set::ForwardSet;
+pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
