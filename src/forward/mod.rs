@@ -13,6 +13,7 @@ mod answer;
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub(crate) mod assertion;
 mod attribute;
+mod body;
 mod config;
 mod encode;
 mod error;
@@ -20,6 +21,9 @@ mod fold;
 mod forwarding;
 mod hop;
 mod identity;
+pub(crate) mod mcp;
+#[expect(dead_code, reason = "the modes that mint come next")]
+pub(crate) mod mint;
 mod mode;
 mod names;
 mod overrides;
@@ -39,6 +43,7 @@ pub(crate) use answer::{AnswerCleaner, Challenge};
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use assertion::{AssertionKey, Assertions, JwksService};
 pub use attribute::Attribute;
+pub use body::ForwardBody;
 pub use config::ForwardOptions;
 pub use encode::Padding;
 pub use error::{ConfigError, ForwardError, UrlFault};
