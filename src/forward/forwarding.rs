@@ -207,10 +207,8 @@ impl Forwarding {
                 head.headers.insert(name.clone(), value.clone());
             }
         }
-        if let (Some(identity), Some(plan)) = (identity, plan) {
-            if self.sends_headers() {
-                writer.write(plan, identity, &mut head.headers, inserted)?;
-            }
+        if let (Some(identity), Some(plan), true) = (identity, plan, self.sends_headers()) {
+            writer.write(plan, identity, &mut head.headers, inserted)?;
         }
         if let Some((name, value)) = credential {
             head.headers.insert(name, value);

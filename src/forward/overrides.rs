@@ -179,10 +179,12 @@ impl Override {
             let (setting, permission) = ("mode", "local_may_weaken");
             return Err(ConfigError::NotPermitted { setting, permission });
         }
-        if let (Some(secs), Some(assertions)) = (self.lifetime_secs, local.assertions.take()) {
-            let life = Duration::from_secs(secs);
-            let is_taken = base.may_weaken || life < assertions.life();
-            local.assertions = Some(if is_taken { assertions.lifetime(life)? } else { assertions });
+        let Some((secs, assertions)) = self.lifetime_secs.zip(local.assertions.as_ref()) else {
+            return Ok(());
+        };
+        let life = Duration::from_secs(secs);
+        if base.may_weaken || life < assertions.life() {
+            local.assertions = Some(assertions.clone().lifetime(life)?);
         }
         Ok(())
     }

@@ -216,7 +216,7 @@ struct Header {
 impl<'a> Token<'a> {
     fn read(token: &'a str) -> Option<Self> {
         let (signed, signature) = token.rsplit_once('.').filter(|_| token.len() <= LONGEST)?;
-        let (header, claims) = signed.split_once('.')?;
+        let (header, claims) = signed.split_once('.').filter(|(_, rest)| !rest.contains('.'))?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         Some(Self { signed, header, claims, signature })
     }

@@ -26,10 +26,8 @@ impl Claims {
 
     /// A time in whole seconds.
     pub(super) fn seconds(&self, name: &str) -> Option<u64> {
-        match self.get(name)? {
-            Attribute::Integer(secs) => u64::try_from(*secs).ok(),
-            _ => None, // no other number is a time here
-        }
+        let Attribute::Integer(secs) = self.get(name)? else { return None }; // no other number is a time
+        u64::try_from(*secs).ok()
     }
 
     /// Whom they are about. `None` if a claim is not as the gateway writes it.
@@ -77,17 +75,13 @@ impl Claims {
 }
 
 fn text(value: &Attribute) -> Option<&str> {
-    match value {
-        Attribute::Text(text) => Some(text).filter(|text| !text.is_empty()).map(String::as_str),
-        _ => None,
-    }
+    let Attribute::Text(text) = value else { return None };
+    Some(&**text).filter(|text| !text.is_empty())
 }
 
 fn flag(value: &Attribute) -> Option<bool> {
-    match value {
-        Attribute::Bool(flag) => Some(*flag),
-        _ => None,
-    }
+    let Attribute::Bool(flag) = value else { return None };
+    Some(*flag)
 }
 
 /// 1 to 256 bytes, none of them a control.

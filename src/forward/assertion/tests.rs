@@ -216,6 +216,10 @@ fn every_public_algorithm() {
     }
     let retired = assertions(ed()).retire(hmac().verifying(), at(START));
     assert_eq!(retired, Err(fault(KeyFault::Algorithm)), "F268 HS*");
+    let rsa = SigningKey::rsa_pkcs1_sha256("r", RSA_2048).unwrap();
+    let signing = crate::forward::Signing::new(crate::forward::KeyRing::new([rsa]).unwrap());
+    let requests = ForwardOptions::signed_headers(upstream(), signing.without_body()).build();
+    assert_eq!(requests.unwrap_err(), fault(KeyFault::Algorithm), "F83 no RSA for requests");
     let short = SigningKey::rsa_pkcs1_sha256("r", RSA_1024).unwrap_err();
     assert_eq!(short, fault(KeyFault::ShortModulus), "F90 1,024 bits");
     let none = SigningKey::rsa_pkcs1_sha256("r", b"no key").unwrap_err();
