@@ -1,7 +1,7 @@
-// The official MCP client, once through: `node driver.mjs URL TOKEN [JSON of a _meta to add]`.
+// The official MCP client, once through: `node driver.mjs URL TOKEN [_META HEADERS]`, both JSON of what a liar would add.
 //
-// Initializes, lists tools, calls those that it knows of what there is, and prints one JSON object of what it saw. Ends with 1
-// and `{"failed": …}` if anything does not work.
+// It initializes, lists tools, calls those that it knows, and prints one JSON object of what it saw. It ends with 1 and
+// `{"failed": …}` if anything does not work.
 //
 // | tool | what is done with it |
 // | --- | --- |
@@ -15,7 +15,7 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 
 const LONG = "trigger-long-running-operation";
-const [url, token, meta = "{}"] = process.argv.slice(2);
+const [url, token, meta = "{}", more = "{}"] = process.argv.slice(2);
 
 const statuses = [];
 const counting = async (target, init) => {
@@ -27,7 +27,7 @@ const kindOf = (response) => response.headers.get("content-type")?.split(";")[0]
 
 async function drive() {
   const client = new Client({ name: "driver", version: "1.0.0" });
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = { ...JSON.parse(more), Authorization: `Bearer ${token}` };
   const options = { requestInit: { headers }, fetch: counting };
   const transport = new StreamableHTTPClientTransport(new URL(url), options);
   await client.connect(transport);
