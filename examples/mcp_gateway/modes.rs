@@ -14,7 +14,7 @@ pub enum Mode {
     Off,
     Headers,
     #[cfg(feature = "signed")]
-    Signed(tower_bearer::forward::KeyRing),
+    Signed(Box<tower_bearer::forward::KeyRing>),
 }
 
 impl Mode {
@@ -42,8 +42,10 @@ impl Mode {
             Self::Headers => ForwardOptions::new(upstream, Plain::Headers).build(),
             #[cfg(feature = "signed")]
             Self::Signed(keys) => {
+                use tower_bearer::forward::{KeyRing, Signing};
+
                 // the body streams through; head and target are what is signed
-                let signing = tower_bearer::forward::Signing::new(keys.clone()).without_body();
+                let signing = Signing::new(KeyRing::clone(keys)).without_body();
                 ForwardOptions::signed_headers(upstream, signing).build()
             }
         }
@@ -58,7 +60,8 @@ impl Mode {
         let key = std::fs::read(file).map_err(|error| wrong(&error))?;
         let key = key.strip_suffix(b"\n").unwrap_or(&key);
         let key = SigningKey::hmac_sha256("demo", key).map_err(|error| wrong(&error))?;
-        Ok(Self::Signed(KeyRing::new([key]).map_err(|error| wrong(&error))?))
+        let ring = KeyRing::new([key]).map_err(|error| wrong(&error))?;
+        Ok(Self::Signed(Box::new(ring)))
     }
 
     #[cfg(not(feature = "signed"))]

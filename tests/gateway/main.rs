@@ -1,5 +1,10 @@
 //! A real MCP client reaches real MCP servers through the gateway, and they learn from us alone who is calling.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop at what cannot be")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at what cannot be, and shows what an upstream sees"
+)]
 
 mod clients;
 mod forgeries;

@@ -14,7 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Node {
     _child: Child,
     pub(crate) url: String,
-    pub(crate) lines: Vec<String>,
 }
 
 /// Whether Node.js and the packages are here. If not, a line says so: never with `CI` set, where that is a failure.
@@ -53,7 +52,6 @@ impl Node {
     async fn start(args: &[&str]) -> Self {
         let mut child = command(args).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut lines: Vec<String> = Vec::new();
         loop {
             let line = tokio::time::timeout(PATIENCE, stdout.next_line()).await;
             let line = line.expect("it listens in time").unwrap().expect("it runs");
@@ -61,9 +59,8 @@ impl Node {
                 let url = url.to_owned();
                 // a pipe that nobody reads would stop it one day
                 tokio::spawn(async move { while let Ok(Some(_)) = stdout.next_line().await {} });
-                return Self { _child: child, url, lines };
+                return Self { _child: child, url };
             }
-            lines.push(line);
         }
     }
 }
