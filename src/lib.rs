@@ -136,6 +136,7 @@ mod metrics;
 pub mod receiver;
 pub mod rejection;
 pub mod scope;
+mod secret;
 pub mod stack;
 pub mod store;
 pub mod subject;
@@ -148,6 +149,7 @@ mod window;
 pub use authenticator::Authenticator;
 pub use context::{AuthContext, Quota, QuotaSource};
 pub use evidence::Evidence;
+pub use secret::Secret;
 
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]

@@ -6,6 +6,8 @@ mod cancel;
 #[expect(dead_code, reason = "this file uses its part of it")]
 #[path = "support/limits.rs"]
 mod limits;
+#[path = "support/log.rs"]
+mod log;
 #[expect(dead_code, reason = "this file uses its part of it")]
 #[path = "support/shared_windows.rs"]
 mod shared_windows;
@@ -48,6 +50,7 @@ impl AuditSink for Events {
 
 impl Scene {
     fn new() -> Self {
+        log::listen();
         let (clock, events) = (Paused::new(), Events::default());
         let desk = Desk::with(|builder| builder.clock(clock).audit(events.clone()));
         Self { clock, server: Server::new(clock), desk, events }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room, lowest floor first; rooms of one line share a floor. A file uses lower floors and its own room only.
 const FLOORS: &[&[&str]] = &[
-    &["chance", "clock", "id", "key", "scope", "evidence", "breaker", "metrics"],
+    &["chance", "clock", "id", "key", "scope", "evidence", "breaker", "metrics", "secret"],
     &["subject"],
     &["token", "window"],
     &["store"],
@@ -32,6 +32,7 @@ const ROOT: &[(&str, &str)] = &[
     ("Quota", "context"),
     ("QuotaSource", "context"),
     ("Evidence", "evidence"),
+    ("Secret", "secret"),
 ];
 
 #[test]

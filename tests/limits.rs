@@ -1,6 +1,8 @@
 //! A caller never gets more than its limit, is told the true wait, and costs nobody else anything.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
 
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/limits.rs"]
 mod support;
 
@@ -25,6 +27,7 @@ fn limited(desk: &Desk, limiter: &Limiter) -> Limited {
 }
 
 fn over(desk: &Desk, limiter: &Limiter, service: Inner) -> Limited {
+    log::listen();
     BearerCheck::new(&desk.auth).layer(RateLimit::from(limiter).layer(service))
 }
 
@@ -659,6 +662,7 @@ async fn refusals_free_what_was_ready() {
 
 #[tokio::test]
 async fn without_a_context() {
+    log::listen();
     let told = Errors::default();
     let (service, calls) = inner(200);
     let service = RateLimit::from(per_token(60, 60_000)).layer(service);

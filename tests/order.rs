@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+#[path = "support/log.rs"]
+mod log;
 mod support;
 
 use std::sync::{Arc, Mutex};
@@ -48,6 +50,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Errors {
 
 #[tokio::test]
 async fn wrong_orders_answer_500_and_tell_once() {
+    log::listen();
     let world = World::new();
     let (auth, store) = (&world.auth, &world.store);
     let text = token("tst_", 1);
@@ -139,6 +142,7 @@ async fn wrong_orders_answer_500_and_tell_once() {
 
 #[tokio::test]
 async fn headers_cannot_stand_in_for_a_step() {
+    log::listen();
     let world = World::new();
     let service =
         ServiceBuilder::new().layer(ScopeCheck::all(["a"]).unwrap()).service(Counting::default());
@@ -157,6 +161,7 @@ async fn headers_cannot_stand_in_for_a_step() {
 
 #[tokio::test]
 async fn checks_that_check_nothing_do_not_build() {
+    log::listen();
     let world = World::new();
     assert!(ScopeCheck::all(Vec::<String>::new()).is_err(), "P815 P831");
     assert!(ScopeCheck::any(Vec::<String>::new()).is_err(), "P815 P831");

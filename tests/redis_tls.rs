@@ -10,6 +10,8 @@
 #[expect(dead_code, reason = "this file uses its part of it")]
 #[path = "support/limits.rs"]
 mod limits;
+#[path = "support/log.rs"]
+mod log;
 #[expect(dead_code, reason = "this file uses its part of it")]
 #[path = "support/places.rs"]
 mod places;
@@ -40,6 +42,7 @@ fn redis(url: &str, pem: &str) -> Redis {
 
 #[tokio::test]
 async fn all_adapters_over_tls() {
+    log::listen();
     let authority = Authority::new("ours");
     let Some(server) = authority.server("localhost", &[]) else { return };
     let redis = redis(&format!("rediss://localhost:{}", server.port), &authority.pem);
@@ -57,6 +60,7 @@ async fn all_adapters_over_tls() {
 
 #[tokio::test]
 async fn who_cannot_prove_its_name_is_not_asked() {
+    log::listen();
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let Some(right) = ours.server("localhost", &[]) else { return };
     let Some(wrong_name) = ours.server("elsewhere.test", &[]) else { return };
@@ -158,6 +162,7 @@ async fn use_all(name: &str, redis: &Redis) -> Result<(), StoreFailure> {
 
 #[tokio::test]
 async fn a_user_needs_the_rights_of_the_docs_and_no_other() {
+    log::listen();
     let authority = Authority::new("ours");
     let Some(server) = authority.server("localhost", &[]) else { return };
     let logged = Logged::start();
@@ -198,6 +203,7 @@ async fn a_user_needs_the_rights_of_the_docs_and_no_other() {
 
 #[tokio::test]
 async fn a_password_that_is_wrong_is_in_no_output() {
+    log::listen();
     let Some(server) = RedisServer::start_with(&["--requirepass", "right"]) else { return };
     let url = format!("redis://:hunter2@127.0.0.1:{}", server.port);
     let redis = Redis::open(&url).unwrap();

@@ -173,6 +173,7 @@ impl Answers {
             Challenges::No => return None,
             Challenges::Bare => (None, None),
             Challenges::WithError => (Some(wire.error), Some(wire.detail)),
+            Challenges::StepUp => (Some("insufficient_user_authentication"), Some(wire.detail)),
         };
         let hint = self.settings.scope_hint.as_deref();
         let scope = if kind == RejectionKind::MissingCredential { hint } else { scope };

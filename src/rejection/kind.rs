@@ -46,6 +46,26 @@ pub enum RejectionKind {
     NotVerified,
     /// Nobody could say whether a signed request was sent before: try again.
     NonceStoreUnavailable,
+    /// No credential for the upstream without the caller's signing in again (RFC 9470 §3).
+    ReauthRequired,
+    /// No credential for the upstream before the caller signs in with the identity provider.
+    LoginRequired,
+    /// The issuer gives this caller no credential for the upstream.
+    IdentityDenied,
+    /// The credential that would be sent was not made for the upstream.
+    AudienceMismatch,
+    /// The issuer of credentials could not say, or does not accept this service: try again.
+    IssuerUnavailable,
+    /// The issuer of credentials did not say in time: try again.
+    IssuerTimeout,
+    /// The store of users' links could not say: try again.
+    LinkStoreUnavailable,
+    /// The body is larger than what is read to be signed.
+    BodyTooLargeToSign,
+    /// The body ended early or wrong.
+    BodyUnreadable,
+    /// The upstream answered 401 to what it was told of the caller.
+    UpstreamRefusedIdentity,
 }
 
 /// How a kind reads.
@@ -66,15 +86,24 @@ pub(crate) enum Challenges {
     Bare,
     /// With `error` and `error_description`.
     WithError,
+    /// With `error="insufficient_user_authentication"` and `error_description` (RFC 9470 §3).
+    StepUp,
 }
 
 impl RejectionKind {
     /// Nobody could say: try again after `Retry-After`.
     pub(crate) const fn is_undecided(self) -> bool {
-        matches!(self, Self::Undecidable | Self::NonceStoreUnavailable)
+        matches!(
+            self,
+            Self::Undecidable
+                | Self::NonceStoreUnavailable
+                | Self::IssuerUnavailable
+                | Self::IssuerTimeout
+                | Self::LinkStoreUnavailable
+        )
     }
 
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::InvalidRequest,
         Self::MissingCredential,
         Self::InvalidToken,
@@ -94,6 +123,16 @@ impl RejectionKind {
         Self::OriginMismatch,
         Self::NotVerified,
         Self::NonceStoreUnavailable,
+        Self::ReauthRequired,
+        Self::LoginRequired,
+        Self::IdentityDenied,
+        Self::AudienceMismatch,
+        Self::IssuerUnavailable,
+        Self::IssuerTimeout,
+        Self::LinkStoreUnavailable,
+        Self::BodyTooLargeToSign,
+        Self::BodyUnreadable,
+        Self::UpstreamRefusedIdentity,
     ];
 
     /// The status of the answer.
@@ -107,7 +146,7 @@ impl RejectionKind {
     }
 
     pub(crate) const fn wire(self) -> Wire {
-        use Challenges::{Bare, No, WithError};
+        use Challenges::{Bare, No, StepUp, WithError};
         let (status, error, detail, challenge) = match self {
             Self::InvalidRequest => (
                 StatusCode::BAD_REQUEST,
@@ -212,6 +251,66 @@ impl RejectionKind {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "nonce_store_unavailable",
                 "The request could not be decided now. Try again later.",
+                No,
+            ),
+            Self::ReauthRequired => (
+                StatusCode::UNAUTHORIZED,
+                "identity_reauth_required",
+                "Could not obtain a forwarded identity token: sign in again.",
+                StepUp,
+            ),
+            Self::LoginRequired => (
+                StatusCode::UNAUTHORIZED,
+                "identity_login_required",
+                "Could not obtain a forwarded identity token: sign in with the identity provider first.",
+                StepUp,
+            ),
+            Self::IdentityDenied => (
+                StatusCode::FORBIDDEN,
+                "identity_denied",
+                "Could not obtain a forwarded identity token: not permitted for this caller.",
+                No,
+            ),
+            Self::AudienceMismatch => (
+                StatusCode::FORBIDDEN,
+                "token_audience_mismatch",
+                "This token was not issued for the upstream.",
+                No,
+            ),
+            Self::IssuerUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "identity_issuer_unavailable",
+                "Could not obtain a forwarded identity token. Try again later.",
+                No,
+            ),
+            Self::IssuerTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "identity_issuer_timeout",
+                "Could not obtain a forwarded identity token in time.",
+                No,
+            ),
+            Self::LinkStoreUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "identity_store_unavailable",
+                "Could not obtain a forwarded identity token. Try again later.",
+                No,
+            ),
+            Self::BodyTooLargeToSign => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large_to_sign",
+                "The request body cannot be forwarded.",
+                No,
+            ),
+            Self::BodyUnreadable => (
+                StatusCode::BAD_REQUEST,
+                "body_unreadable",
+                "The request body cannot be forwarded.",
+                No,
+            ),
+            Self::UpstreamRefusedIdentity => (
+                StatusCode::BAD_GATEWAY,
+                "upstream_refused_identity",
+                "The upstream did not accept the forwarded identity.",
                 No,
             ),
         };

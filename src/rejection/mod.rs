@@ -53,6 +53,8 @@ enum Payload {
     Kinds(Arc<Vec<Arc<str>>>),
     Limit(Box<LimitRefusal>),
     Missing(Evidence),
+    /// Seconds after which somebody else will have an answer.
+    Pause(u64),
 }
 
 /// What a limiter says when it refuses.
@@ -104,6 +106,12 @@ impl Rejection {
         source: Option<Arc<dyn Error + Send + Sync>>,
     ) -> Self {
         Self { source, ..Self::new(RejectionKind::Undecidable, reason) }
+    }
+
+    /// This refusal, to be tried again after so many seconds rather than the authenticator's own.
+    #[must_use]
+    pub(crate) fn retry_in(self, seconds: u64) -> Self {
+        Self { payload: Payload::Pause(seconds), ..self }
     }
 
     /// This refusal, with what the logs are told of it.
@@ -175,7 +183,11 @@ impl Rejection {
     pub(crate) fn missing(&self) -> Option<Evidence> {
         match &self.payload {
             Payload::Missing(missing) => Some(*missing),
-            Payload::None | Payload::Scopes(_) | Payload::Kinds(_) | Payload::Limit(_) => None,
+            Payload::None
+            | Payload::Scopes(_)
+            | Payload::Kinds(_)
+            | Payload::Limit(_)
+            | Payload::Pause(_) => None,
         }
     }
 
@@ -191,7 +203,11 @@ impl Rejection {
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let scope = match &self.payload {
             Payload::Scopes(required) => Some(required.challenge_scopes()),
-            Payload::None | Payload::Kinds(_) | Payload::Limit(_) | Payload::Missing(_) => None,
+            Payload::None
+            | Payload::Kinds(_)
+            | Payload::Limit(_)
+            | Payload::Missing(_)
+            | Payload::Pause(_) => None,
         };
         if let Some(challenge) = self.answers().challenge(self.kind, scope) {
             headers.insert(WWW_AUTHENTICATE, challenge);
@@ -206,7 +222,7 @@ impl Rejection {
     pub(crate) fn whole(&self) -> Option<(HeaderMap, Bytes)> {
         match &self.payload {
             Payload::None | Payload::Missing(_) => self.answers().whole(self.kind),
-            Payload::Scopes(_) | Payload::Kinds(_) | Payload::Limit(_) => None,
+            Payload::Scopes(_) | Payload::Kinds(_) | Payload::Limit(_) | Payload::Pause(_) => None,
         }
     }
 
@@ -216,12 +232,15 @@ impl Rejection {
             Payload::Scopes(required) => Extras::Scopes(required),
             Payload::Kinds(kinds) => Extras::Kinds(kinds),
             Payload::Limit(refusal) => Extras::Limit(refusal),
-            Payload::None | Payload::Missing(_) => Extras::None,
+            Payload::None | Payload::Missing(_) | Payload::Pause(_) => Extras::None,
         };
         self.answers().body(self.kind, extras)
     }
 
     fn retry_after_seconds(&self) -> Option<u64> {
+        if let Payload::Pause(seconds) = self.payload {
+            return Some(seconds);
+        }
         if self.kind.is_undecided() {
             return Some(self.answers().retry_after_seconds());
         }
@@ -232,7 +251,11 @@ impl Rejection {
     fn limit(&self) -> Option<&LimitRefusal> {
         match &self.payload {
             Payload::Limit(refusal) => Some(refusal),
-            Payload::None | Payload::Scopes(_) | Payload::Kinds(_) | Payload::Missing(_) => None,
+            Payload::None
+            | Payload::Scopes(_)
+            | Payload::Kinds(_)
+            | Payload::Missing(_)
+            | Payload::Pause(_) => None,
         }
     }
 

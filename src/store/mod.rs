@@ -11,7 +11,9 @@ mod app;
 mod bus;
 mod caller;
 mod failure;
+mod issuer;
 mod ledger;
+mod link;
 mod membership;
 mod memory;
 #[cfg(feature = "signed")]
@@ -31,10 +33,12 @@ pub use app::{AccessMode, AppRecord, AppStore, WorkspaceStatus};
 pub use bus::{Heard, Hears, RevocationBus};
 pub use caller::{CallerSource, EndUserKey, MountRequest, Mounted};
 pub use failure::StoreFailure;
+pub use issuer::{IdentityIssuer, IssueAnswer, IssueRequest, TypedToken, UserType};
 pub use ledger::{
     LedgerRevocation, MintOutcome, MintStop, Minted, NewToken, RevokeReason, RevokeTarget,
     TokenLedger,
 };
+pub use link::{OidcProvider, RefreshAnswer, Replaced, UserLink, UserLinkStore};
 pub use membership::{AccountStatus, Membership, MembershipStore};
 pub(crate) use memory::Stamps;
 pub use memory::{

@@ -1,16 +1,14 @@
 //! What a programmer must mend is in the log once, and no value ever.
 
 use std::io::Write;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use tower::{Layer, ServiceBuilder};
 use tower_bearer::forward::Field;
 use tower_bearer::rejection::RejectionKind;
 use tower_bearer::stack::IdentityForward;
-use tracing::Dispatch;
-use tracing::subscriber::NoSubscriber;
 
 use crate::support::*;
-use crate::{check, forward, off};
+use crate::{check, forward, listening, off};
 
 /// Log lines of this thread.
 #[derive(Clone, Default)]
@@ -26,12 +24,9 @@ impl Write for Log {
     }
 }
 
-/// Where one subscriber is alone, another thread without any can switch an event off for all; so there are two.
-static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
-
 impl Log {
     fn of(run: impl AsyncFnOnce()) -> String {
-        LazyLock::force(&SECOND);
+        listening::listen();
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()

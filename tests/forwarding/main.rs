@@ -5,6 +5,8 @@ mod answers;
 mod claims;
 mod client_side;
 mod identity;
+#[path = "../support/log.rs"]
+mod listening;
 mod log;
 #[path = "../support/forwarding.rs"]
 mod support;
