@@ -8,7 +8,7 @@ use crate::modes::Mode;
 
 pub const USAGE: &str = "\
 usage: mcp_gateway --upstream NAME=URL [--upstream NAME=URL …] [--addr 127.0.0.1:8080]
-                   [--forward off|headers|signed:KEYFILE] [--http2]";
+                   [--forward off|headers|signed:KEYFILE|assertion] [--http2]";
 
 /// The command line, checked.
 #[derive(Debug)]
@@ -99,7 +99,15 @@ mod tests {
             ("P1403 no address", " --addr localhost", Err("--addr")),
             ("F277 no mode", " --forward on", Err("--forward \"on\" is no mode")),
             ("F277 more than a mode", " --forward off:x", Err("--forward \"off:x\" is no mode")),
-            ("F277 later", " --forward assertion", Err("--forward assertion is not built in yet")),
+            #[cfg(feature = "signed")]
+            ("F277 assertion", " --forward assertion", Ok("127.0.0.1:8080 Assertion")),
+            #[cfg(not(feature = "signed"))]
+            (
+                "F277 without it",
+                " --forward assertion",
+                Err("--forward assertion needs the feature"),
+            ),
+            ("F277 no file", " --forward signed:/nowhere/key", Err("--forward signed")),
             ("F277 later", " --forward idp-token:http://127.0.0.1:1", Err("--forward idp-token")),
             ("F277 later", " --forward exchange:http://127.0.0.1:1", Err("--forward exchange")),
             ("F277 later", " --forward user-oidc:http://127.0.0.1:1", Err("--forward user-oidc")),

@@ -65,11 +65,12 @@ fn give_up(code: u8, wrong: impl std::fmt::Display) -> ExitCode {
 
 async fn run(flags: Flags) -> Result<(), Box<dyn Error>> {
     let world = World::new().await?;
-    let gateway = gateway(&world, &flags)?;
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let listener = TcpListener::bind(flags.addr).await?;
-    greet(listener.local_addr()?, &world, &flags).ok(); // whoever closed stdout does not want to know
+    let addr = listener.local_addr()?;
+    let gateway = gateway(&world, &flags, &format!("http://{addr}"))?;
+    greet(addr, &world, &flags).ok(); // whoever closed stdout does not want to know
     tokio::select! {
         () = serve::serve(listener, gateway) => {}
         _ = interrupt.recv() => {}
@@ -105,7 +106,7 @@ mod tests {
         let line = "--upstream tools=http://127.0.0.1:1/mcp";
         let flags = Flags::parse(line.split(' ').map(str::to_owned)).unwrap().unwrap();
         let world = World::new().await.unwrap();
-        let gateway = gateway(&world, &flags).unwrap();
+        let gateway = gateway(&world, &flags, "http://127.0.0.1:2").unwrap();
         let token = |name: &str| {
             let found = world.tokens.iter().find(|(token, ..)| *token == name);
             found.map(|(_, text, _)| format!("Bearer {text}"))

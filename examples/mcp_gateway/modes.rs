@@ -5,7 +5,13 @@
 //! | `off` | nothing |
 //! | `headers` | `X-Forwarded-User-Id` and its like, which prove nothing: for servers that nobody else can reach |
 //! | `signed:KEYFILE` | the same, and a signature over them by the key in that file, whose id is `demo` (RFC 9421) |
+//! | `assertion` | `X-Forwarded-User-Assertion`, a JWT by a key that is new at each start and told at `/jwks.json` |
 
+use std::convert::Infallible;
+
+use axum::extract::Request;
+use axum::response::Response;
+use tower::util::BoxCloneSyncService;
 use tower_bearer::forward::{ConfigError, ForwardOptions, Forwarding, Mode as Plain, Upstream};
 
 /// A word of `--forward`, and what belongs to it.
@@ -15,6 +21,16 @@ pub enum Mode {
     Headers,
     #[cfg(feature = "signed")]
     Signed(Box<tower_bearer::forward::KeyRing>),
+    #[cfg(feature = "signed")]
+    Assertion,
+}
+
+/// What the stack and the routes are given.
+#[derive(Debug)]
+pub struct Forwards {
+    pub all: Vec<Forwarding>,
+    /// Answers `/jwks.json`, in a mode that has something to tell there.
+    pub jwks: Option<BoxCloneSyncService<Request, Response, Infallible>>,
 }
 
 impl Mode {
@@ -27,46 +43,79 @@ impl Mode {
         match (word, rest) {
             ("off", None) => Ok(Self::Off),
             ("headers", None) => Ok(Self::Headers),
-            ("signed", Some(file)) => Self::signed(file),
-            ("assertion", None) | ("idp-token" | "exchange" | "user-oidc", Some(_)) => {
+            #[cfg(feature = "signed")]
+            ("signed", Some(file)) => signed::ring(file),
+            #[cfg(feature = "signed")]
+            ("assertion", None) => Ok(Self::Assertion),
+            #[cfg(not(feature = "signed"))]
+            ("signed", Some(_)) | ("assertion", None) => {
+                let command = "cargo run --features signed --example mcp_gateway";
+                Err(format!("--forward {word} needs the feature signed: {command}"))
+            }
+            ("idp-token" | "exchange" | "user-oidc", Some(_)) => {
                 Err(format!("--forward {word} is not built in yet"))
             }
             _ => Err(format!("--forward {text:?} is no mode")),
         }
     }
 
-    /// Forwarding to one server in this mode.
-    pub fn forwarding(&self, upstream: Upstream) -> Result<Forwarding, ConfigError> {
-        match self {
-            Self::Off => ForwardOptions::new(upstream, Plain::Off).build(),
-            Self::Headers => ForwardOptions::new(upstream, Plain::Headers).build(),
+    /// Forwarding to each of the servers; `own` is the gateway's URL.
+    pub fn forwards(&self, upstreams: &[Upstream], own: &str) -> Result<Forwards, ConfigError> {
+        let plain = |mode| upstreams.iter().map(move |up| ForwardOptions::new(up.clone(), mode));
+        let (options, jwks): (Vec<_>, _) = match self {
+            Self::Off => (plain(Plain::Off).collect(), None),
+            Self::Headers => (plain(Plain::Headers).collect(), None),
             #[cfg(feature = "signed")]
-            Self::Signed(keys) => {
-                use tower_bearer::forward::{KeyRing, Signing};
-
-                // the body streams through; head and target are what is signed
-                let signing = Signing::new(KeyRing::clone(keys)).without_body();
-                ForwardOptions::signed_headers(upstream, signing).build()
-            }
-        }
+            Self::Signed(keys) => (signed::headers(upstreams, keys), None),
+            #[cfg(feature = "signed")]
+            Self::Assertion => signed::assertions(upstreams, own)?,
+        };
+        #[cfg(not(feature = "signed"))]
+        let _ = own;
+        let all = options.into_iter().map(ForwardOptions::build).collect::<Result<_, _>>()?;
+        Ok(Forwards { all, jwks })
     }
+}
+
+#[cfg(feature = "signed")]
+mod signed {
+    use axum::body::Body;
+    use tower_bearer::forward::{
+        AssertionKey, Assertions, JwksService, KeyFault, KeyRing, Signing, SigningKey,
+    };
+
+    use super::*;
+
+    type Jwks = Option<BoxCloneSyncService<Request, Response, Infallible>>;
 
     /// The bytes of the file are the key, without a line end at the last.
-    #[cfg(feature = "signed")]
-    fn signed(file: &str) -> Result<Self, String> {
-        use tower_bearer::forward::{KeyRing, SigningKey};
-
+    pub fn ring(file: &str) -> Result<Mode, String> {
         let wrong = |what: &dyn std::fmt::Display| format!("--forward signed: {what}");
         let key = std::fs::read(file).map_err(|error| wrong(&error))?;
         let key = key.strip_suffix(b"\n").unwrap_or(&key);
         let key = SigningKey::hmac_sha256("demo", key).map_err(|error| wrong(&error))?;
         let ring = KeyRing::new([key]).map_err(|error| wrong(&error))?;
-        Ok(Self::Signed(Box::new(ring)))
+        Ok(Mode::Signed(Box::new(ring)))
     }
 
-    #[cfg(not(feature = "signed"))]
-    fn signed(_: &str) -> Result<Self, String> {
-        let command = "cargo run --features signed --example mcp_gateway";
-        Err(format!("--forward signed needs the feature signed: {command}"))
+    /// The body streams through; head and target are what is signed.
+    pub fn headers(upstreams: &[Upstream], keys: &KeyRing) -> Vec<ForwardOptions> {
+        let signing = Signing::new(keys.clone()).without_body();
+        let signed = |up: &Upstream| ForwardOptions::signed_headers(up.clone(), signing.clone());
+        upstreams.iter().map(signed).collect()
+    }
+
+    pub fn assertions(
+        upstreams: &[Upstream],
+        own: &str,
+    ) -> Result<(Vec<ForwardOptions>, Jwks), ConfigError> {
+        let mut seed = [0; 32];
+        let no_key = ConfigError::Key { fault: KeyFault::Malformed };
+        getrandom::fill(&mut seed).map_err(|_no_entropy| no_key)?;
+        let key = AssertionKey::new(SigningKey::ed25519("demo", &seed)?)?;
+        let assertions = Assertions::new(own, key)?;
+        let jwks = BoxCloneSyncService::new(JwksService::<Body>::new(&assertions));
+        let asserted = |up: &Upstream| ForwardOptions::assertion(up.clone(), assertions.clone());
+        Ok((upstreams.iter().map(asserted).collect(), Some(jwks)))
     }
 }

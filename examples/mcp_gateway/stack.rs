@@ -3,6 +3,8 @@
 //! ```text
 //! request → route, hide the id → [ 1 … 8 ] → proxy → server
 //! ```
+//!
+//! Public is only `/jwks.json`, in a mode that has keys to tell.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -18,6 +20,7 @@ use tower_bearer::stack::{
 
 use crate::flags::Flags;
 use crate::legs::{self, Legs};
+use crate::modes::Forwards;
 use crate::proxy::Proxy;
 use crate::route::{Route, Routes};
 use crate::world::World;
@@ -25,12 +28,11 @@ use crate::world::World;
 /// The whole gateway as one service; a clone costs a few reference counts.
 pub type Gateway = BoxCloneSyncService<Request, Response, Infallible>;
 
-/// Makes it.
-pub fn gateway(world: &World, flags: &Flags) -> Result<Gateway, Box<dyn Error>> {
+/// Makes it; `own` is the URL that it is reached by.
+pub fn gateway(world: &World, flags: &Flags, own: &str) -> Result<Gateway, Box<dyn Error>> {
     let World { auth, store, limiter, .. } = world;
-    let upstreams = flags.upstreams.iter().cloned();
-    let forwards = upstreams.map(|upstream| flags.mode.forwarding(upstream));
-    let forward = IdentityForward::select(forwards.collect::<Result<Vec<_>, _>>()?, |head, _| {
+    let Forwards { all, jwks } = flags.mode.forwards(&flags.upstreams, own)?;
+    let forward = IdentityForward::select(all, |head, _| {
         head.extensions.get::<Route>().map(|route| &*route.server)
     })?;
     let named = Finder::with(|head| Some(head.extensions.get::<Route>()?.app.clone()));
@@ -49,10 +51,17 @@ pub fn gateway(world: &World, flags: &Flags) -> Result<Gateway, Box<dyn Error>> 
         let proxy = proxy.clone();
         async move { Ok::<_, Infallible>(proxy.forward(request).await) }
     }));
-    Ok(BoxCloneSyncService::new(service_fn(move |mut request| {
-        let behind = behind.clone();
+    let around = service_fn(move |mut request: Request| {
+        let (behind, jwks) = (behind.clone(), jwks.clone());
+        let jwks = jwks.filter(|_| request.uri().path() == "/jwks.json");
         routes.turn(&mut request);
         legs::hide(&mut request);
-        async move { behind.oneshot(request).await.map(legs::show) }
-    })))
+        async move {
+            match jwks {
+                Some(jwks) => jwks.oneshot(request).await,
+                None => behind.oneshot(request).await.map(legs::show),
+            }
+        }
+    });
+    Ok(BoxCloneSyncService::new(around))
 }

@@ -58,7 +58,7 @@ async fn the_server_is_told_who_calls() {
     if !is_here().await {
         return;
     }
-    let server = Node::whoami(None).await;
+    let server = Node::whoami().await;
     let upstream = format!("whoami={}", server.url);
     let editor = json!({
         "x-forwarded-user-id": "acc-alice",
@@ -92,7 +92,7 @@ async fn who_may_not_call_reaches_nothing() {
     if !is_here().await {
         return;
     }
-    let server = Node::whoami(None).await;
+    let server = Node::whoami().await;
     let upstream = format!("whoami={}", server.url);
     let gateway = Gateway::start(&["--upstream", &upstream]).await;
     for (name, token, want) in [
@@ -107,5 +107,44 @@ async fn who_may_not_call_reaches_nothing() {
             status.as_str().unwrap().contains(&format!(" {want} application/problem+json"))
         };
         assert!(!statuses.is_empty() && statuses.iter().all(only), "{name}: {seen}");
+    }
+}
+
+/// Checked by a JWT library of others' making, with the keys that the gateway tells.
+#[cfg(feature = "signed")]
+#[tokio::test]
+async fn the_server_checks_what_the_gateway_states() {
+    if !is_here().await {
+        return;
+    }
+    let server = Node::whoami().await;
+    let upstream = format!("whoami={}", server.url);
+    let gateway = Gateway::start(&["--upstream", &upstream, "--forward", "assertion"]).await;
+    let issuer = format!("http://{}", gateway.address);
+    server.trust(&issuer, &format!("{issuer}/jwks.json")).await;
+    for (name, token, subject, role) in [
+        ("F91 alice", &gateway.tokens["alice"], "acc-alice", "editor"),
+        ("F91 bob", &gateway.tokens["bob"], "acc-bob", "viewer"),
+    ] {
+        let mut lies = lies();
+        lies["X-Forwarded-User-Assertion"] = json!("forged");
+        let seen = drive(&gateway.urls["whoami"], token, &json!({}), &lies).await;
+        let (view, claims) = (&seen["whoami"], &seen["whoami"]["claims"]);
+        println!("upstream's view behind --forward assertion: {view}");
+        let told = identity(view);
+        let told: Vec<_> = told.as_object().unwrap().keys().collect();
+        assert_eq!(told, ["x-forwarded-user-assertion"], "F73 {name}");
+        for (claim, want) in [
+            ("iss", issuer.as_str()),
+            ("sub", subject),
+            ("aud", &server.url),
+            ("sub_type", "account"),
+            ("workspace", "ws-north"),
+            ("role", role),
+            ("app", "app-tools"),
+        ] {
+            assert_eq!(claims[claim], want, "{name} {claim}: {view}");
+        }
+        assert!(!view.to_string().contains("forged"), "F41 {name}");
     }
 }

@@ -10,6 +10,7 @@ mod clients;
 mod forgeries;
 #[path = "../support/gateway.rs"]
 mod gateway;
+mod legs;
 #[path = "../support/node.rs"]
 mod node;
 mod provider;
@@ -35,8 +36,8 @@ async fn what_is_not_there_is_said() {
         ("P1403 no server", &[][..], "mcp_gateway: --upstream is needed\n"),
         (
             "F277 later",
-            &[server, "--forward", "assertion"],
-            "mcp_gateway: --forward assertion is not built in yet\n",
+            &[server, "--forward", "exchange:http://127.0.0.1:1"],
+            "mcp_gateway: --forward exchange is not built in yet\n",
         ),
         (
             "F147 later",

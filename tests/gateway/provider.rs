@@ -1,34 +1,9 @@
 //! The provider that the gateway's modes are tested against does what an OpenID provider does.
 
-use bytes::Bytes;
-use http::{Request, header};
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use crate::node::{Node, drive, is_here};
+use crate::node::{Node, ask, drive, is_here};
 
-/// Status and body of one question, as JSON or as a form with the client's own credential.
-async fn ask(url: String, body: Option<&Value>, form: Option<&str>) -> (u16, Value) {
-    let request = match (body, form) {
-        (Some(body), _) => Request::post(url)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::from(body.to_string())),
-        (None, Some(form)) => Request::post(url)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::AUTHORIZATION, BASIC)
-            .body(Full::from(form.to_owned())),
-        (None, None) => Request::get(url).body(Full::<Bytes>::default()),
-    };
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let (head, body) = client.request(request.unwrap()).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    (head.status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
-}
-
-/// `gateway` and its secret, as `provider.mjs` has them.
-const BASIC: &str = "Basic Z2F0ZXdheTpnYXRld2F5LXNlY3JldC1vZi10aGUtdGVzdHMtMDEyMzQ1Njc4OQ==";
 const RESOURCE: &str = "http://127.0.0.1:9/mcp";
 
 fn refresh(token: &Value, resource: &str) -> String {
@@ -76,7 +51,8 @@ async fn its_tokens_count_where_they_are_for() {
         return;
     }
     let provider = Node::provider(600).await;
-    let server = Node::whoami(Some(&provider.url)).await;
+    let server = Node::whoami().await;
+    server.trust(&provider.url, &format!("{}/jwks", provider.url)).await;
     for (name, audience, want) in [
         ("for this server", server.url.as_str(), json!({ "sub": "acc-alice", "aud": server.url })),
         ("for another", RESOURCE, json!({ "refused": "ERR_JWT_CLAIM_VALIDATION_FAILED" })),

@@ -5,8 +5,9 @@
 // | `whoami` | the headers and the `_meta` of the call, as the SDK's server side shows them to a tool |
 // | `hold` | reports progress, which is a key, and answers only once `release` is called with it |
 //
-// With `JWKS ISSUER` as arguments `whoami` also checks the bearer token of its call as a resource server does (RFC 9068 §4),
-// its own URL being the audience, and answers with the token's claims, or why they do not count.
+// After `POST /trust` `{"jwks","issuer"}` `whoami` also checks the token of its call, its own URL being the audience, and answers
+// with the token's claims, or why they do not count: a bearer token as a resource server does (RFC 9068 §4), else the
+// assertion of a gateway.
 
 import { createServer } from "node:http";
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
@@ -14,17 +15,26 @@ import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 
-const [jwks, issuer] = process.argv.slice(2);
-const keys = jwks && createRemoteJWKSet(new URL(jwks));
+let trusted;
 
 async function claims(headers) {
-  const token = headers.authorization?.replace(/^Bearer /, "");
+  const bearer = headers.authorization?.replace(/^Bearer /, "");
+  const [token, typ] = bearer ? [bearer, "at+jwt"] : [headers["x-forwarded-user-assertion"], "identity+jwt"];
   try {
-    const { payload } = await jwtVerify(token, keys, { issuer, audience: url, typ: "at+jwt" });
+    const { payload } = await jwtVerify(token, trusted.keys, { issuer: trusted.issuer, audience: url, typ });
     return payload;
   } catch (error) {
     return { refused: String(error.code ?? error) };
   }
+}
+
+async function trust(request) {
+  let text = "";
+  for await (const piece of request) {
+    text += piece;
+  }
+  const { jwks, issuer } = JSON.parse(text);
+  trusted = { keys: createRemoteJWKSet(new URL(jwks)), issuer };
 }
 
 const held = [];
@@ -32,7 +42,7 @@ const held = [];
 const tools = {
   async whoami({ requestInfo: { headers }, _meta }) {
     const told = { headers, meta: _meta ?? null };
-    return JSON.stringify(keys ? { ...told, claims: await claims(headers) } : told);
+    return JSON.stringify(trusted ? { ...told, claims: await claims(headers) } : told);
   },
   async hold({ _meta: { progressToken }, sendNotification }) {
     const released = new Promise((resolve) => held.push(resolve));
@@ -60,6 +70,11 @@ function whoami() {
 const http = createServer(async (request, response) => {
   if (request.method !== "POST") {
     response.writeHead(405, { allow: "POST" }).end();
+    return;
+  }
+  if (request.url === "/trust") {
+    await trust(request);
+    response.writeHead(204).end();
     return;
   }
   const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });

@@ -4,7 +4,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -31,11 +36,16 @@ pub(crate) async fn is_here() -> bool {
 }
 
 impl Node {
-    /// The server that says what it was told; it also checks tokens of `issuer`, if there is one.
-    pub(crate) async fn whoami(issuer: Option<&str>) -> Self {
-        let jwks = issuer.map(|issuer| format!("{issuer}/jwks"));
-        let args: Vec<&str> = jwks.as_deref().into_iter().chain(issuer).collect();
-        Self::start(&[&["whoami.mjs"], &args[..]].concat()).await
+    /// The server that says what it was told.
+    pub(crate) async fn whoami() -> Self {
+        Self::start(&["whoami.mjs"]).await
+    }
+
+    /// From now on `whoami` checks tokens of this issuer.
+    pub(crate) async fn trust(&self, issuer: &str, jwks: &str) {
+        let url = self.url.replace("/mcp", "/trust");
+        let (status, _) = ask(url, Some(&json!({ "issuer": issuer, "jwks": jwks })), None).await;
+        assert_eq!(status, 204);
     }
 
     /// The package `@modelcontextprotocol/server-everything`.
@@ -75,6 +85,26 @@ pub(crate) async fn drive(url: &str, token: &str, meta: &Value, headers: &Value)
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// Status and body of one question, as JSON or as a form with the client's own credential.
+pub(crate) async fn ask(url: String, body: Option<&Value>, form: Option<&str>) -> (u16, Value) {
+    let request = match (body, form) {
+        (Some(body), _) => Request::post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body.to_string())),
+        (None, Some(form)) => Request::post(url)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::AUTHORIZATION, BASIC)
+            .body(Full::from(form.to_owned())),
+        (None, None) => Request::get(url).body(Full::<Bytes>::default()),
+    };
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let (head, body) = client.request(request.unwrap()).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// `gateway` and its secret, as `provider.mjs` has them.
+const BASIC: &str = "Basic Z2F0ZXdheTpnYXRld2F5LXNlY3JldC1vZi10aGUtdGVzdHMtMDEyMzQ1Njc4OQ==";
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new("node");
     command.args(args).current_dir(folder()).kill_on_drop(true);
