@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-#[cfg(feature = "signed")]
-use super::sign::KeyFault;
+use super::key_rules::KeyFault;
 
 /// A setting of identity forwarding that cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -78,8 +77,6 @@ pub enum ConfigError {
         setting: &'static str,
     },
     /// A key that must not sign or verify.
-    #[cfg(feature = "signed")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     #[error("key {fault}")]
     Key {
         /// What is wrong with it.

@@ -18,6 +18,7 @@ mod fold;
 mod forwarding;
 mod hop;
 mod identity;
+mod key_rules;
 pub(crate) mod mcp;
 #[expect(dead_code, reason = "the modes that mint come next")]
 pub(crate) mod mint;
@@ -42,18 +43,20 @@ pub use error::{ConfigError, ForwardError, UrlFault};
 pub use forwarding::{Forwarding, Outcome, Prepared};
 pub use hop::Cleaned;
 pub use identity::{Field, Identity};
+pub use key_rules::KeyFault;
 pub use mode::Mode;
 pub use overrides::Override;
 pub use set::ForwardSet;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
-pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
+pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
 pub use upstream::Upstream;
 pub use write::Overflow;
 #[cfg(feature = "signed")]
 pub(crate) use {
     fold::Pattern,
     identity::HEADERS,
+    key_rules::is_key_name,
     names::{DEFAULT_PREFIX, emitted_name, prefix},
     upstream::Authority,
 };

@@ -11,8 +11,7 @@ mod key;
 mod verify_key;
 
 pub(crate) use base::{Base, CONTENT_DIGEST, Params, Target, digest_field};
-pub(crate) use key::is_key_name;
-pub use key::{Algorithm, KeyFault, KeyRing, SigningKey};
+pub use key::{Algorithm, KeyRing, SigningKey};
 pub use verify_key::{VerifyingKey, VerifyingKeys};
 
 use base64::Engine as _;

@@ -8,8 +8,9 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, Verif
 use std::fmt;
 use std::sync::Arc;
 
-use super::key::{Algorithm, distinct, malformed, name, strong};
+use super::key::{Algorithm, malformed};
 use crate::forward::error::ConfigError;
+use crate::forward::key_rules::{distinct, name, strong};
 
 /// A key that verifies, under the name that a signature names it by.
 ///
