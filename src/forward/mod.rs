@@ -19,6 +19,7 @@ mod forwarding;
 mod hop;
 mod identity;
 mod key_rules;
+mod known;
 pub(crate) mod mcp;
 #[expect(dead_code, reason = "the modes that mint come next")]
 pub(crate) mod mint;
@@ -44,6 +45,8 @@ pub use forwarding::{Forwarding, Outcome, Prepared};
 pub use hop::Cleaned;
 pub use identity::{Field, Identity};
 pub use key_rules::KeyFault;
+pub(crate) use known::{EditIdentity, known_of};
+pub use mcp::{McpMetaFuture, McpMetaService};
 pub use mode::Mode;
 pub use overrides::Override;
 pub use set::ForwardSet;

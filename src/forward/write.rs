@@ -89,42 +89,45 @@ impl Writer {
         identity: &Identity<'_>,
         omitted: &[Field],
     ) -> Result<Vec<u8>, serde_json::Error> {
-        let mut out = Vec::new();
-        let mut object = serde_json::Serializer::new(&mut out);
-        let mut object = object.serialize_map(None)?;
-        for (field, _, _, member) in FIELDS {
-            let sent = self.fields.holds(field) && !omitted.contains(&field);
-            match identity.piece(field).filter(|_| sent) {
-                None | Some(Piece::Text("")) => {}
-                Some(Piece::Word(text)) => object.serialize_entry(member, text)?,
-                Some(Piece::Identifier(text) | Piece::Text(text)) => {
-                    object.serialize_entry(member, text)?
-                }
-                Some(Piece::Flag(flag)) => object.serialize_entry(member, &flag)?,
-                Some(Piece::List(items) | Piece::Chain(items)) => {
-                    object.serialize_entry(member, items)?
-                }
+        let sources = self.mapped.iter().map(|mapped| &*mapped.source);
+        let sent = |field| self.fields.holds(field) && !omitted.contains(&field);
+        json(identity, sent, sources, &self.hidden)
+    }
+}
+
+/// The fields that are sent and these attributes as one JSON object, without what `hidden` covers.
+pub(super) fn json<'s>(
+    identity: &Identity<'_>,
+    sent: impl Fn(Field) -> bool,
+    sources: impl Iterator<Item = &'s str>,
+    hidden: &Sensitive,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut out = Vec::new();
+    let mut object = serde_json::Serializer::new(&mut out);
+    let mut object = object.serialize_map(None)?;
+    for (field, _, _, member) in FIELDS {
+        match identity.piece(field).filter(|_| sent(field)) {
+            None | Some(Piece::Text("")) => {}
+            Some(Piece::Word(text)) => object.serialize_entry(member, text)?,
+            Some(Piece::Identifier(text) | Piece::Text(text)) => {
+                object.serialize_entry(member, text)?
+            }
+            Some(Piece::Flag(flag)) => object.serialize_entry(member, &flag)?,
+            Some(Piece::List(items) | Piece::Chain(items)) => {
+                object.serialize_entry(member, items)?
             }
         }
-        let attributes: Vec<_> = self.shown(identity).collect();
-        if !attributes.is_empty() {
-            object.serialize_entry("attributes", &Members(&attributes))?;
-        }
-        SerializeMap::end(object)?;
-        Ok(out)
     }
-
-    /// The mapped attributes that are known and may be shown.
-    fn shown<'i>(
-        &'i self,
-        identity: &'i Identity<'_>,
-    ) -> impl Iterator<Item = (&'i str, Shown<'i>)> {
-        let open = self.mapped.iter().filter(|mapped| !self.hidden.covers(&mapped.source));
-        open.filter_map(|mapped| {
-            let attribute = identity.attribute(&mapped.source)?;
-            Some((&*mapped.source, Shown { attribute, hidden: &self.hidden }))
-        })
+    let open = sources.filter(|source| !hidden.covers(source));
+    let known = open.filter_map(|source| {
+        Some((source, Shown { attribute: identity.attribute(source)?, hidden }))
+    });
+    let attributes: Vec<_> = known.collect();
+    if !attributes.is_empty() {
+        object.serialize_entry("attributes", &Members(&attributes))?;
     }
+    SerializeMap::end(object)?;
+    Ok(out)
 }
 
 /// What is about to be written: lengths of the fields, values of the rest.
@@ -239,11 +242,11 @@ fn cost(name: &HeaderName, len: usize) -> usize {
     name.as_str().len() + len + 4 // `: ` and the end of the line
 }
 
-fn label(field: Field) -> &'static str {
+pub(super) fn label(field: Field) -> &'static str {
     FIELDS.iter().find(|(known, ..)| *known == field).map_or("", |(_, word, ..)| word)
 }
 
-fn refused(fault: Fault, field: impl Into<Cow<'static, str>>) -> ForwardError {
+pub(super) fn refused(fault: Fault, field: impl Into<Cow<'static, str>>) -> ForwardError {
     let field = field.into();
     match fault {
         Fault::Unencodable => ForwardError::Unencodable { field },
