@@ -36,7 +36,6 @@ pin_project! {
 
 /// In the extensions of a request whose body is part of a signature: nothing may change it any more.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "left by what signs bodies, which comes next"))]
 pub(crate) struct BodyBound;
 
 impl<B> ForwardBody<B> {
