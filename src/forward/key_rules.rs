@@ -23,9 +23,18 @@ pub enum KeyFault {
     /// Not a key of its algorithm.
     #[error("is no key of its algorithm")]
     Malformed,
+    /// An RSA modulus of fewer than 2,048 bits.
+    #[error("has fewer than 2,048 bits")]
+    ShortModulus,
+    /// Of an algorithm that does not sign here: RSA for requests, a symmetric key for assertions.
+    #[error("is of an algorithm that does not sign here")]
+    Algorithm,
+    /// No JSON Web Key Set (RFC 7517 §5), or one that shows a private key.
+    #[error("set is no set of public keys")]
+    Set,
 }
 
-const KEYS: &str = "keys";
+pub(super) const KEYS: &str = "keys";
 pub(super) const COUNT: ConfigError = ConfigError::OutOfRange { setting: KEYS };
 
 /// 1 to 4 names, no two of them equal.

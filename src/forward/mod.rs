@@ -9,9 +9,13 @@
 //! Follows RFC 9110 §5.6, §6.5 and §7.6 for fields that end at a hop.
 
 mod answer;
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub(crate) mod assertion;
 mod attribute;
 mod body;
 mod config;
+pub(crate) mod edge;
 mod encode;
 mod error;
 mod fold;
@@ -30,15 +34,21 @@ mod set;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub(crate) mod sign;
+#[cfg(feature = "signed")]
+mod target;
 #[cfg(test)]
 mod tests;
 mod upstream;
 mod write;
 
 pub(crate) use answer::{AnswerCleaner, Challenge};
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub use assertion::{AssertionKey, Assertions, JwksService};
 pub use attribute::Attribute;
 pub use body::ForwardBody;
 pub use config::ForwardOptions;
+pub use edge::{Edge, EdgeFuture, EdgeRules};
 pub use encode::Padding;
 pub use error::{ConfigError, ForwardError, UrlFault};
 pub use forwarding::{Forwarding, Outcome, Prepared};
@@ -49,16 +59,19 @@ pub(crate) use known::{EditIdentity, known_of};
 pub use mcp::{McpMetaFuture, McpMetaService};
 pub use mode::Mode;
 pub use overrides::Override;
-pub use set::ForwardSet;
+pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub use target::Target;
 pub use upstream::Upstream;
 pub use write::Overflow;
 #[cfg(feature = "signed")]
 pub(crate) use {
     fold::Pattern,
-    identity::HEADERS,
+    identity::{CLAIMS, HEADERS},
     key_rules::is_key_name,
     names::{DEFAULT_PREFIX, emitted_name, prefix},
     upstream::Authority,

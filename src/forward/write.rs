@@ -6,7 +6,7 @@
 //! 3. Headers are inserted by replacing, in the order of [`Field`], each exactly once.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{Error as _, SerializeMap, Serializer};
 use std::borrow::Cow;
 
 use super::attribute::{Sensitive, Shown};
@@ -89,45 +89,110 @@ impl Writer {
         identity: &Identity<'_>,
         omitted: &[Field],
     ) -> Result<Vec<u8>, serde_json::Error> {
+        self.sent().json(identity, omitted)
+    }
+
+    /// Members of a JSON object: the fields that are sent, in their order, and the attributes.
+    #[cfg(feature = "signed")]
+    pub(super) fn members<M: SerializeMap>(
+        &self,
+        identity: &Identity<'_>,
+        omitted: &[Field],
+        names: Names<'_>,
+        object: &mut M,
+    ) -> Result<(), M::Error> {
+        self.sent().members(identity, omitted, names, object)
+    }
+
+    fn sent(&self) -> Sent<'_> {
         let sources = self.mapped.iter().map(|mapped| &*mapped.source);
-        let sent = |field| self.fields.holds(field) && !omitted.contains(&field);
-        json(identity, sent, sources, &self.hidden)
+        Sent::new(self.fields, sources, &self.hidden)
     }
 }
 
-/// The fields that are sent and these attributes as one JSON object, without what `hidden` covers.
-pub(super) fn json<'s>(
-    identity: &Identity<'_>,
-    sent: impl Fn(Field) -> bool,
-    sources: impl Iterator<Item = &'s str>,
-    hidden: &Sensitive,
-) -> Result<Vec<u8>, serde_json::Error> {
-    let mut out = Vec::new();
-    let mut object = serde_json::Serializer::new(&mut out);
-    let mut object = object.serialize_map(None)?;
-    for (field, _, _, member) in FIELDS {
-        match identity.piece(field).filter(|_| sent(field)) {
-            None | Some(Piece::Text("")) => {}
-            Some(Piece::Word(text)) => object.serialize_entry(member, text)?,
-            Some(Piece::Identifier(text) | Piece::Text(text)) => {
-                object.serialize_entry(member, text)?
-            }
-            Some(Piece::Flag(flag)) => object.serialize_entry(member, &flag)?,
-            Some(Piece::List(items) | Piece::Chain(items)) => {
-                object.serialize_entry(member, items)?
+/// What of an identity is sent as JSON.
+pub(super) struct Sent<'w> {
+    fields: Fields,
+    sources: Vec<&'w str>,
+    hidden: &'w Sensitive,
+}
+
+impl<'w> Sent<'w> {
+    /// These fields and attributes, without what is `hidden` in them.
+    pub(super) fn new(
+        fields: Fields,
+        sources: impl Iterator<Item = &'w str>,
+        hidden: &'w Sensitive,
+    ) -> Self {
+        let mut open: Vec<&str> = Vec::new();
+        for source in sources {
+            // one attribute may go into two headers
+            if !open.contains(&source) && !hidden.covers(source) {
+                open.push(source);
             }
         }
+        Self { fields, sources: open, hidden }
     }
-    let open = sources.filter(|source| !hidden.covers(source));
-    let known = open.filter_map(|source| {
-        Some((source, Shown { attribute: identity.attribute(source)?, hidden }))
-    });
-    let attributes: Vec<_> = known.collect();
-    if !attributes.is_empty() {
-        object.serialize_entry("attributes", &Members(&attributes))?;
+
+    pub(super) fn json(
+        &self,
+        identity: &Identity<'_>,
+        omitted: &[Field],
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let mut out = Vec::new();
+        let mut object = serde_json::Serializer::new(&mut out);
+        let mut object = object.serialize_map(None)?;
+        let members = FIELDS.map(|(field, .., member)| (field, member));
+        self.members(identity, omitted, Names::Members(&members), &mut object)?;
+        SerializeMap::end(object)?;
+        Ok(out)
     }
-    SerializeMap::end(object)?;
-    Ok(out)
+
+    fn members<M: SerializeMap>(
+        &self,
+        identity: &Identity<'_>,
+        omitted: &[Field],
+        names: Names<'_>,
+        object: &mut M,
+    ) -> Result<(), M::Error> {
+        let (Names::Members(table) | Names::Claims(table)) = names;
+        let as_claims = matches!(names, Names::Claims(_));
+        for (field, member) in table {
+            let sent = self.fields.holds(*field) && !omitted.contains(field);
+            match identity.piece(*field).filter(|_| sent) {
+                None | Some(Piece::Text("")) => {}
+                Some(Piece::Identifier(_)) if as_claims && *field == Field::Id => {} // it is the subject
+                Some(Piece::Word(text)) => object.serialize_entry(member, text)?,
+                Some(Piece::Identifier(text) | Piece::Text(text)) => {
+                    object.serialize_entry(member, text)?
+                }
+                Some(Piece::Flag(flag)) => object.serialize_entry(member, &flag)?,
+                Some(Piece::List(items)) if as_claims && *field == Field::Scopes => {
+                    if items.iter().any(|item| item.contains(' ')) {
+                        return Err(M::Error::custom("a scope holds a blank"));
+                    }
+                    if !items.is_empty() {
+                        object.serialize_entry(member, &items.join(" "))?;
+                    }
+                }
+                Some(Piece::Chain([])) if as_claims => {}
+                Some(Piece::Chain([actor, others @ ..])) if as_claims => {
+                    object.serialize_entry(member, &Actor { actor, others })?;
+                }
+                Some(Piece::List(items) | Piece::Chain(items)) => {
+                    object.serialize_entry(member, items)?
+                }
+            }
+        }
+        let known = self.sources.iter().filter_map(|&source| {
+            Some((source, Shown { attribute: identity.attribute(source)?, hidden: self.hidden }))
+        });
+        let attributes: Vec<_> = known.collect();
+        if !attributes.is_empty() {
+            object.serialize_entry("attributes", &Members(&attributes))?;
+        }
+        Ok(())
+    }
 }
 
 /// What is about to be written: lengths of the fields, values of the rest.
@@ -207,6 +272,12 @@ impl Plan {
         lens.max_by_key(|&(_, len)| len).map(|(field, _)| field)
     }
 
+    /// The lists that are left out.
+    #[cfg(feature = "signed")]
+    pub(super) fn omitted(&self) -> &[Field] {
+        &self.omitted
+    }
+
     fn omit(&mut self, list: Field) {
         self.omitted.push(list);
         for (field, len) in &mut self.lens {
@@ -214,6 +285,31 @@ impl Plan {
                 *len = None;
             }
         }
+    }
+}
+
+/// How members are called, and with it how lists are shown: as arrays, or as JWT claims show them.
+#[derive(Clone, Copy)]
+pub(super) enum Names<'a> {
+    Members(&'a [(Field, &'static str)]),
+    #[cfg_attr(not(feature = "signed"), expect(dead_code, reason = "assertions are signed"))]
+    Claims(&'a [(Field, &'static str)]),
+}
+
+/// Who acts for whom, current actor outermost (RFC 8693 §4.1).
+struct Actor<'a> {
+    actor: &'a str,
+    others: &'a [Cow<'a, str>],
+}
+
+impl serde::Serialize for Actor<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut claim = serializer.serialize_map(None)?;
+        claim.serialize_entry("sub", self.actor)?;
+        if let [actor, others @ ..] = self.others {
+            claim.serialize_entry("act", &Actor { actor, others })?;
+        }
+        claim.end()
     }
 }
 

@@ -12,14 +12,15 @@ use http::request::Parts;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tower_layer::Layer;
 
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
-    AnswerCleaner, Challenge, ConfigError, EditIdentity, ForwardError, Forwarding, Identity,
-    Prepared, known_of,
+    AnswerCleaner, Challenge, ConfigError, Edge, EdgeRules, EditIdentity, ForwardError, Forwarding,
+    Identity, Prepared, known_of,
 };
-use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 
@@ -57,7 +58,8 @@ pub struct IdentityForward {
 /// absolute and of the upstream's origin (RFC 6454 §4), else 500 `forward_origin_mismatch`: a redirect follower outside
 /// this layer gets nowhere else. The upstream's 401 and 403 are relayed with their challenges.
 ///
-/// The client's response body must be `Default`; map it where it is not (`hyper::body::Incoming`).
+/// The client takes requests with a [`ForwardBody`](crate::forward::ForwardBody), and answers come back with one, whatever its
+/// own body is.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ClientForward(IdentityForward);
@@ -163,6 +165,11 @@ impl IdentityForward {
         ClientForward(Self { targets, ..self.clone() })
     }
 
+    /// What is done with bodies, whichever upstream is chosen.
+    pub(super) fn edge(&self) -> EdgeRules {
+        EdgeRules::forwarding(self.targets.iter().map(|target| target.forwarding.set().clone()))
+    }
+
     fn forward(&self, passage: &mut Passage<'_>, side: Side) -> Result<Evidence, Rejection> {
         let target = self.target(passage)?;
         let forwarding = &target.forwarding;
@@ -260,8 +267,24 @@ impl From<Forwarding> for IdentityForward {
     }
 }
 
-step_layer!(IdentityForward);
-step_layer!(ClientForward);
+/// The checks of the head, and under them the service that handles bodies.
+pub(super) type Forwarded<S, F> = Gate<Edge<S>, F, WithoutBody>;
+
+impl<S> Layer<S> for IdentityForward {
+    type Service = Forwarded<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Gate::new(Edge::new(inner, self.edge()), self.clone(), WithoutBody::new())
+    }
+}
+
+impl<S> Layer<S> for ClientForward {
+    type Service = Forwarded<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Gate::new(Edge::new(inner, self.0.edge()), self.clone(), WithoutBody::new())
+    }
+}
 
 impl Step for IdentityForward {
     const NAME: StepName = StepName::Forward;

@@ -44,6 +44,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
+use crate::forward::EdgeRules;
 use crate::gate::{Checks, Gate, Later, Then, WithBody, WithoutBody};
 use crate::scope::ScopeError;
 use crate::stack::place::{
@@ -82,12 +83,14 @@ pub struct BearerStack<C = BearerCheck, At = Authenticated, M = WithBody> {
     checks: C,
     at: PhantomData<fn() -> At>,
     bodies: M,
+    edge: EdgeRules,
 }
 
 impl BearerStack {
     /// Starts with the question who is calling.
     pub fn new(check: BearerCheck) -> Self {
-        Self { checks: check, at: PhantomData, bodies: WithBody::new() }
+        let (bodies, edge) = (WithBody::new(), EdgeRules::default());
+        Self { checks: check, at: PhantomData, bodies, edge }
     }
 }
 
@@ -205,7 +208,7 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
     ///
     /// The authenticator's credential header is stripped like `Authorization`.
     pub fn forward_identity(
-        self,
+        mut self,
         forward: IdentityForward,
     ) -> BearerStack<Then<C, IdentityForward>, Forwarded, M>
     where
@@ -216,31 +219,38 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
             Some(name) => forward.credential_header(&name),
             None => forward,
         };
+        self.edge = forward.edge();
         self.then(forward)
     }
 
     /// Gives refusals an empty body, for body types that are `Default` but not `From<Bytes>`.
     pub fn without_bodies(self) -> BearerStack<C, At, WithoutBody> {
-        BearerStack { checks: self.checks, at: PhantomData, bodies: WithoutBody::new() }
+        let Self { checks, at: _, bodies: _, edge } = self;
+        BearerStack { checks, at: PhantomData, bodies: WithoutBody::new(), edge }
     }
 
     fn then<S, Next>(self, step: S) -> BearerStack<Then<C, S>, Next, M> {
         let checks = Then { first: self.checks, then: step };
-        BearerStack { checks, at: PhantomData, bodies: self.bodies }
+        BearerStack { checks, at: PhantomData, bodies: self.bodies, edge: self.edge }
     }
 }
 
 impl<S, C: Checks, At: Complete, M: Clone> Layer<S> for BearerStack<C, At, M> {
-    type Service = Gate<S, C, M>;
+    type Service = Gate<At::Behind<S>, C, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Gate::new(inner, self.checks.clone(), self.bodies.clone())
+        Gate::new(At::behind(inner, &self.edge), self.checks.clone(), self.bodies.clone())
     }
 }
 
 impl<C: Clone, At, M: Clone> Clone for BearerStack<C, At, M> {
     fn clone(&self) -> Self {
-        Self { checks: self.checks.clone(), at: PhantomData, bodies: self.bodies.clone() }
+        Self {
+            checks: self.checks.clone(),
+            at: PhantomData,
+            bodies: self.bodies.clone(),
+            edge: self.edge.clone(),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::forward::encode::{Fault, Identifiers, is_finite};
 use crate::forward::error::ConfigError;
 use crate::forward::identity::{FIELDS, Field, Fields, Identity};
 use crate::forward::known::{EditIdentity, known_of};
-use crate::forward::write::{json, label, refused};
+use crate::forward::write::{Sent, label, refused};
 use crate::rejection::{Reason, Rejection, RejectionKind};
 
 /// The settings of `McpMetaForward`. `Debug` shows the key.
@@ -133,7 +133,7 @@ impl Meta {
             }
         }
         let sources = self.attributes.iter().map(|source| &**source);
-        let object = json(identity, |field| self.fields.holds(field), sources, &self.hidden);
+        let object = Sent::new(self.fields, sources, &self.hidden).json(identity, &[]);
         let text = object.ok().and_then(|object| String::from_utf8(object).ok());
         text.ok_or_else(|| (Fault::Unencodable, String::from("identity")))
     }

@@ -12,6 +12,7 @@ mod verify_key;
 
 pub(crate) use base::{Base, CONTENT_DIGEST, Params, Target, digest_field};
 pub use key::{Algorithm, KeyRing, SigningKey};
+pub(super) use verify_key::PublicParts;
 pub use verify_key::{VerifyingKey, VerifyingKeys};
 
 use base64::Engine as _;
@@ -22,6 +23,7 @@ use http::{HeaderName, HeaderValue};
 use std::time::Duration;
 
 use super::error::{ConfigError, ForwardError};
+use super::key_rules::KeyFault;
 use crate::clock::Timestamp;
 
 pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("signature");
@@ -73,6 +75,9 @@ impl Signing {
         let whole = self.life.subsec_nanos() == 0;
         if !whole || !(1..=LONGEST_LIFE).contains(&self.life.as_secs()) {
             return Err(ConfigError::OutOfRange { setting: "lifetime" });
+        }
+        if self.keys.all().any(|key| key.algorithm() == Algorithm::RsaPkcs1Sha256) {
+            return Err(ConfigError::Key { fault: KeyFault::Algorithm });
         }
         if self.bound { Err(ConfigError::BodyNotBound) } else { Ok(()) }
     }
