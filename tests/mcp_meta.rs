@@ -479,14 +479,15 @@ async fn identity_goes_by_header_and_message() {
     let run = async |meta: McpMetaForward, forwarding: Forwarding, body: &str| {
         let seen = Arc::new(Mutex::new(None));
         let notes = Arc::clone(&seen);
-        let upstream = service_fn(move |request: Request<ForwardBody<Full<Bytes>>>| {
-            let notes = Arc::clone(&notes);
-            async move {
-                let (head, body) = request.into_parts();
-                *notes.lock().unwrap() = Some((head.headers, body.collect().await?.to_bytes()));
-                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-            }
-        });
+        let upstream =
+            service_fn(move |request: Request<ForwardBody<ForwardBody<Full<Bytes>>>>| {
+                let notes = Arc::clone(&notes);
+                async move {
+                    let (head, body) = request.into_parts();
+                    *notes.lock().unwrap() = Some((head.headers, body.collect().await?.to_bytes()));
+                    Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+                }
+            });
         let forward = IdentityForward::new(forwarding)
             .identity(|_, _, identity| identity.with_email("alice@co.com"));
         let layers = ServiceBuilder::new().layer(optional()).layer(meta).layer(forward);

@@ -20,6 +20,7 @@ mod encode;
 mod error;
 mod fold;
 mod forwarding;
+mod hmac;
 mod hop;
 mod identity;
 mod key_rules;

@@ -194,7 +194,7 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
-        target.answers.note(passage.notes, prepared.cleaned());
+        target.answers.note(passage.notes, prepared.cleaned(), passage.head);
         Ok(Evidence::FORWARDED)
     }
 
