@@ -144,7 +144,14 @@ fn pages_speak_of_the_crate_alone() {
     let words = [["ses", "sion"], ["ag", "ent"], ["assis", "tant"]].map(|halves| halves.concat());
     let folders = [["/wo", "rk"], ["/ro", "ot"]].map(|halves| halves.concat());
     // field names, in any spelling, and what HTTP and MCP call theirs
-    let fine = ["user-agent", "user_agent", "mcp-session-id", "mcp[_-]session[_-]id"];
+    let fine = [
+        "user-agent",
+        "user_agent",
+        "mcp-session-id",
+        "mcp[_-]session[_-]id",
+        "no such session",
+        "mcp session",
+    ];
     let mut faults = String::new();
     for path in files_under(&["."]) {
         let Ok(text) = fs::read_to_string(&path) else { continue }; // no text

@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-#[cfg(feature = "signed")]
-use super::sign::KeyFault;
+use super::key_rules::KeyFault;
 
 /// A setting of identity forwarding that cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -50,6 +49,9 @@ pub enum ConfigError {
     /// `dangerously_keep` names a field that is no client credential, or one that never passes.
     #[error("dangerously_keep names a field that is not removed as a credential or never passes")]
     NotKeepable,
+    /// The key of identity in `_meta` has no reverse-DNS prefix of two labels or more, no name, or it belongs to MCP.
+    #[error("key of _meta is not a reverse-dns prefix, `/` and a name, or it belongs to mcp")]
+    MetaKey,
     /// The upstream's name is not 1 to 64 of `a` to `z`, `0` to `9` and `-`.
     #[error("upstream name is not 1 to 64 of a-z, 0-9 and `-`")]
     UpstreamName,
@@ -78,8 +80,6 @@ pub enum ConfigError {
         setting: &'static str,
     },
     /// A key that must not sign or verify.
-    #[cfg(feature = "signed")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     #[error("key {fault}")]
     Key {
         /// What is wrong with it.

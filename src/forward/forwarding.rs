@@ -16,6 +16,7 @@ use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
 use super::hop::Cleaned;
 use super::identity::{Field, Identity};
+use super::mcp::BoundId;
 use super::mode::Mode;
 use super::overrides::Override;
 use super::set::ForwardSet;
@@ -218,7 +219,10 @@ impl Forwarding {
     ) -> Result<Prepared, ForwardError> {
         let cleaned = self.set.clean_request(&mut head.headers);
         let writer = match &self.action {
-            Action::Strip => return Ok(Prepared { outcome: Outcome::Stripped, cleaned }),
+            Action::Strip => {
+                BoundId::put_back(head);
+                return Ok(Prepared { outcome: Outcome::Stripped, cleaned });
+            }
             Action::Refuse => return Err(ForwardError::Misconfigured),
             Action::Send(writer) => writer,
         };
@@ -234,6 +238,7 @@ impl Forwarding {
                 head.headers.insert(name.clone(), value.clone());
             }
         }
+        BoundId::put_back(head);
         if let (Some(identity), Some(plan), true) = (identity, plan, self.sends_headers()) {
             writer.write(plan, identity, &mut head.headers, inserted)?;
         }

@@ -20,8 +20,11 @@ mod encode;
 mod error;
 mod fold;
 mod forwarding;
+mod hmac;
 mod hop;
 mod identity;
+mod key_rules;
+mod known;
 pub(crate) mod mcp;
 #[expect(dead_code, reason = "the modes that mint come next")]
 pub(crate) mod mint;
@@ -52,12 +55,15 @@ pub use error::{ConfigError, ForwardError, UrlFault};
 pub use forwarding::{Forwarding, Outcome, Prepared};
 pub use hop::Cleaned;
 pub use identity::{Field, Identity};
+pub use key_rules::KeyFault;
+pub(crate) use known::{EditIdentity, known_of};
+pub use mcp::{McpMetaFuture, McpMetaService};
 pub use mode::Mode;
 pub use overrides::Override;
 pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
-pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
+pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use target::Target;
@@ -67,6 +73,7 @@ pub use write::Overflow;
 pub(crate) use {
     fold::Pattern,
     identity::{CLAIMS, HEADERS},
+    key_rules::is_key_name,
     names::{DEFAULT_PREFIX, emitted_name, prefix},
     upstream::Authority,
 };

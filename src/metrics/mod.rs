@@ -27,6 +27,7 @@
 //! | `tower_bearer_limiter_evicted_total` | counter | `map` |
 //! | `tower_bearer_forward_total` | counter | `upstream`, `mode` (`off`, `headers`, `signed_headers`), `outcome` (`sent`, `anonymous`, `stripped`, `refused`) |
 //! | `tower_bearer_forward_stripped_total` | counter: field names | `group` (`identity`, `credential`, `proxy`, `leg`) |
+//! | `tower_bearer_mcp_session_refused_total` | counter | – |
 //! | `tower_bearer_verify_total` (feature `signed`) | counter | `result`: `ok`, or why a forwarded identity was not believed |
 //! | `tower_bearer_forward_nominated_total` | counter: field names | – |
 //!
@@ -63,7 +64,8 @@
 //!    counts what others told of, in this process; each of several processes counts it.
 //! 7. The shared cache: `late` passed its deadline, `foreign` could not be used (another version, no object, another kind); what
 //!    the breaker turned away is `failed`. All but `hit` and `buried` sent the load on to its source.
-//! 8. Forwarding: what was removed from requests that went on.
+//! 8. Forwarding: what was removed from requests that went on. `mcp_session_refused` counts ids that were not bound to their
+//!    caller, and ids of upstreams that could not be bound.
 
 #[cfg(feature = "metrics")]
 mod recorded;
@@ -81,7 +83,8 @@ use self::silent as meters;
 pub(crate) use self::meters::verified;
 pub(crate) use self::meters::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,
-    bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
+    bus_lag, flushed, mcp_session_refused, refused, revoked, shared_cache, shared_cache_breaker,
+    suppressed,
 };
 #[cfg(feature = "redis")]
 pub(crate) use self::meters::{reconnected, script_loaded};

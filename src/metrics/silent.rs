@@ -154,6 +154,9 @@ impl ForwardMeter {
     pub(crate) fn removed(&self, _names: Removed) {}
 }
 
+#[inline]
+pub(crate) fn mcp_session_refused() {}
+
 #[cfg(feature = "signed")]
 #[inline]
 pub(crate) fn verified(_result: &'static str) {}

@@ -17,14 +17,12 @@ use tower_layer::Layer;
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
-    AnswerCleaner, Challenge, ConfigError, Edge, EdgeRules, Field, ForwardError, Forwarding,
-    Identity, Prepared,
+    AnswerCleaner, Challenge, ConfigError, Edge, EdgeRules, EditIdentity, ForwardError, Forwarding,
+    Identity, Prepared, known_of,
 };
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
-use crate::scope::Scope;
-use crate::subject::Subject;
 
 /// Tells the upstream who is calling, and lets nobody else tell it.
 ///
@@ -50,7 +48,7 @@ use crate::subject::Subject;
 pub struct IdentityForward {
     targets: Arc<[Target]>,
     choose: Option<Arc<Choose>>,
-    edit: Option<Arc<Edit>>,
+    edit: Option<Arc<EditIdentity>>,
     told: Arc<AtomicBool>,
 }
 
@@ -67,7 +65,6 @@ pub struct IdentityForward {
 pub struct ClientForward(IdentityForward);
 
 type Choose = dyn for<'r> Fn(&'r Parts, &'r AuthContext) -> Option<&'r str> + Send + Sync;
-type Edit = dyn for<'c> Fn(&Parts, &'c AuthContext, Identity<'c>) -> Identity<'c> + Send + Sync;
 
 /// One upstream.
 #[derive(Clone, Debug)]
@@ -184,7 +181,7 @@ impl IdentityForward {
         } else {
             passage.context()?; // misordered if there is none
             passage.context.as_ref().and_then(|context| {
-                let known = known_of(context, forwarding)?;
+                let known = known_of(context, |field| forwarding.sends(field))?;
                 Some(match &self.edit {
                     Some(edit) => edit(passage.head, context, known),
                     None => known,
@@ -197,7 +194,7 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
-        target.answers.note(passage.notes, prepared.cleaned());
+        target.answers.note(passage.notes, prepared.cleaned(), passage.head);
         Ok(Evidence::FORWARDED)
     }
 
@@ -265,45 +262,6 @@ fn prepare(
     identity: Option<&Identity<'_>>,
 ) -> Result<Prepared, ForwardError> {
     forwarding.prepare_request(head, identity)
-}
-
-/// What is known of the caller, as far as it is sent; `None` for an anonymous request.
-fn known_of<'c>(context: &'c AuthContext, forwarding: &Forwarding) -> Option<Identity<'c>> {
-    let caller = context.caller.as_deref()?;
-    let sends = |field| forwarding.sends(field);
-    let mut identity = match &caller.subject {
-        Subject::Account { id } => Identity::account(id.as_str()),
-        Subject::Service { id } => Identity::service(id.as_str()),
-        Subject::External { issuer, subject: _, email } => {
-            // hashed when the facts were loaded; without digits there is no id, and the request is refused
-            let digits = caller.subject_key.external_hex().unwrap_or_default();
-            let external = Identity::external_of_digest(issuer.as_str(), digits);
-            match email.as_ref().filter(|_| sends(Field::Email)) {
-                Some(email) => external.with_email(email.as_str()),
-                None => external,
-            }
-        }
-    };
-    let workspace = context.workspace().or(caller.workspace.as_ref());
-    if let Some(workspace) = workspace.filter(|_| sends(Field::Workspace)) {
-        identity = identity.with_workspace(workspace.as_str());
-    }
-    if let Some(membership) = context.membership().filter(|_| sends(Field::Role)) {
-        identity = identity.with_role(membership.role());
-    }
-    if let Some(app) = context.app().filter(|_| sends(Field::App)) {
-        identity = identity.with_app(app.id().as_str());
-    }
-    if let Some(client) = caller.client_id.as_ref().filter(|_| sends(Field::Client)) {
-        identity = identity.with_client(client.as_str());
-    }
-    if sends(Field::Scopes) {
-        identity = identity.with_scopes(caller.rights.effective().iter().map(Scope::as_str));
-    }
-    if sends(Field::AuthMethod) {
-        identity = identity.with_auth_method(caller.kind.name());
-    }
-    Some(identity)
 }
 
 impl From<Forwarding> for IdentityForward {

@@ -7,6 +7,7 @@
 use tower_layer::Layer;
 
 use crate::evidence::Evidence;
+use crate::forward::mcp::BoundId;
 use crate::forward::{AnswerCleaner, Challenge, Edge, EdgeRules, ForwardSet};
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
@@ -43,7 +44,8 @@ impl StripIdentity {
     fn strip(&self, passage: &mut Passage<'_>) -> Evidence {
         let cleaned = self.set.clean_request(&mut passage.head.headers);
         self.meter.removed(cleaned.removed());
-        self.answers.note(passage.notes, &cleaned);
+        self.answers.note(passage.notes, &cleaned, passage.head);
+        BoundId::put_back(passage.head);
         Evidence::NONE
     }
 }

@@ -40,6 +40,10 @@ pin_project! {
     }
 }
 
+/// In the extensions of a request whose body is part of a signature: nothing may change it any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyBound;
+
 /// Which trailers go: what one of these sets removes.
 #[derive(Clone, Debug)]
 pub(crate) struct Trailers {

@@ -13,9 +13,7 @@ mod verify_key;
 
 pub(crate) use base::{Base, CONTENT_DIGEST, Params, Target, digest_field};
 pub(super) use body::Unsigned;
-pub(super) use key::KEYS;
-pub(crate) use key::is_key_name;
-pub use key::{Algorithm, KeyFault, KeyRing, SigningKey};
+pub use key::{Algorithm, KeyRing, SigningKey};
 pub(super) use verify_key::PublicParts;
 pub use verify_key::{VerifyingKey, VerifyingKeys};
 
@@ -27,6 +25,7 @@ use http::{HeaderName, HeaderValue};
 use std::time::Duration;
 
 use super::error::{ConfigError, ForwardError};
+use super::key_rules::KeyFault;
 use crate::clock::Timestamp;
 
 pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("signature");
