@@ -40,17 +40,21 @@ pub use forwarding::{Forwarding, Outcome, Prepared};
 pub use hop::Cleaned;
 pub use identity::{Field, Identity};
 pub use mode::Mode;
+#[cfg(any(feature = "issuer-http", feature = "signed"))]
+pub(crate) use names::emitted_name;
 pub use overrides::Override;
 pub use set::ForwardSet;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
 pub use upstream::Upstream;
+#[cfg(feature = "issuer-http")]
+pub(crate) use upstream::issuer_url;
 pub use write::Overflow;
 #[cfg(feature = "signed")]
 pub(crate) use {
     fold::Pattern,
     identity::HEADERS,
-    names::{DEFAULT_PREFIX, emitted_name, prefix},
+    names::{DEFAULT_PREFIX, prefix},
     upstream::Authority,
 };
