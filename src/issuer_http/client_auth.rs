@@ -9,7 +9,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use std::fmt;
 
-use super::error::{HttpError, HttpErrorKind as Kind};
+use super::error::HttpError;
+#[cfg(feature = "signed")]
+use super::error::HttpErrorKind as Kind;
 use super::form::{Form, encode};
 #[cfg(feature = "signed")]
 use super::jwt::Signer;
@@ -105,6 +107,10 @@ impl ClientAuth {
     }
 
     /// Adds to the form what belongs there, and says what header goes with it.
+    #[cfg_attr(
+        not(feature = "signed"),
+        expect(unused_variables, reason = "only an assertion is made for one endpoint")
+    )]
     pub(super) fn sign(
         &self,
         form: &mut Form,
@@ -135,9 +141,9 @@ impl ClientAuth {
 impl fmt::Debug for ClientAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (method, id) = match &self.0 {
-            Method::Basic { id, .. } => ("client_secret_basic", Some(id)),
-            Method::Post { id, .. } => ("client_secret_post", Some(id)),
-            Method::Public { id } => ("public", Some(id)),
+            Method::Basic { id, .. } => ("client_secret_basic", Some(&**id)),
+            Method::Post { id, .. } => ("client_secret_post", Some(&**id)),
+            Method::Public { id } => ("public", Some(&**id)),
             Method::Unknown => ("none", None),
             #[cfg(feature = "signed")]
             Method::Signed(signer) => ("private_key_jwt", Some(signer.client_id())),
@@ -146,7 +152,7 @@ impl fmt::Debug for ClientAuth {
     }
 }
 
-#[cfg_attr(not(feature = "signed"), expect(dead_code, reason = "only a signature can fail"))]
+#[cfg(feature = "signed")]
 const UNSIGNED: HttpError = HttpError::early(Kind::Question);
 
 fn check(id: &str, secret: &str) -> Result<ConfigError, ConfigError> {

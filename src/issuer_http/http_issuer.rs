@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::client::{Answer, Client, Question, client_settings};
+use super::answer::Answer;
+use super::client::{Client, Question, client_settings};
 use super::error::{HttpError, HttpErrorKind as Kind};
 use crate::clock::Timestamp;
 use crate::forward::{ConfigError, emitted_name};

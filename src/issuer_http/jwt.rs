@@ -33,7 +33,7 @@ impl Signer {
         self.clock = Arc::new(clock);
     }
 
-    pub(super) fn client_id(&self) -> &Box<str> {
+    pub(super) fn client_id(&self) -> &str {
         &self.client_id
     }
 

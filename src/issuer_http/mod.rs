@@ -19,10 +19,12 @@
 //! TLS is rustls with the process's own cryptography, or `ring` where nobody has chosen one, and the certificates that the
 //! system trusts.
 
+mod answer;
 mod client;
 mod client_auth;
 pub mod compat;
 mod discovery;
+mod endpoint;
 mod error;
 mod form;
 mod http_issuer;

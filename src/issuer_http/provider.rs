@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use super::client::{Answer, Client, client_settings};
+use super::answer::Answer;
+use super::client::{Client, client_settings};
 use super::client_auth::ClientAuth;
 use super::discovery::{DiscoveryError, token_url};
+use super::endpoint::{absolute, ask};
 use super::error::{HttpError, HttpErrorKind as Kind};
 use super::form::Form;
 use super::json::{Invalid, Object};
-use super::token_exchange::{absolute, ask};
 use crate::forward::ConfigError;
 use crate::secret::Secret;
 use crate::store::{OidcProvider, RefreshAnswer};

@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
-use super::client::{Answer, Client, Question, client_settings};
+use super::answer::Answer;
+use super::client::{Client, client_settings};
 use super::client_auth::ClientAuth;
+use super::endpoint::{absolute, ask};
 use super::error::{HttpError, HttpErrorKind as Kind};
 use super::form::Form;
 use super::http_issuer::by_status;
@@ -214,34 +216,6 @@ impl IdentityIssuer for TokenExchange {
         let answer = ask(&self.client, &self.auth, form).await?;
         self.meaning(&answer, request.now)
     }
-}
-
-/// Sends a form to a token endpoint.
-pub(super) async fn ask(
-    client: &Client,
-    auth: &ClientAuth,
-    mut form: Form,
-) -> Result<Answer, HttpError> {
-    let credential = auth.sign(&mut form, client.url())?;
-    let question = Question {
-        media_type: "application/x-www-form-urlencoded",
-        credential,
-        body: form.into_bytes(),
-        reads: |_| true, // an error code may lie in any
-    };
-    client.post(question).await
-}
-
-/// An absolute URI without a fragment.
-pub(super) fn absolute(uri: &str) -> Result<String, ConfigError> {
-    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    let fine = uri.split_once(':').is_some_and(|(scheme, rest)| {
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(is_scheme)
-            && !rest.is_empty()
-            && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    });
-    if fine { Ok(uri.to_owned()) } else { Err(ConfigError::Value { setting: "absolute uri" }) }
 }
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
