@@ -154,6 +154,26 @@ impl ForwardMeter {
     pub(crate) fn removed(&self, _names: Removed) {}
 }
 
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MintMeter(());
+
+impl MintMeter {
+    #[inline]
+    pub(crate) fn looked(&self, _upstream: &str, _result: &'static str) {}
+
+    #[inline]
+    pub(crate) fn minted(&self, _upstream: &str, _result: &'static str, _nanos: u64) {}
+
+    #[inline]
+    pub(crate) fn refused_us(&self, _upstream: &str) {}
+
+    #[inline]
+    pub(crate) fn refreshed(&self, _result: &'static str) {}
+
+    #[inline]
+    pub(crate) fn not_persisted(&self) {}
+}
+
 #[cfg(feature = "signed")]
 #[inline]
 pub(crate) fn verified(_result: &'static str) {}
