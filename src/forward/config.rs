@@ -4,7 +4,11 @@
 //! 2. What is built has added every name that it can emit to the shared [`ForwardSet`]; a build that fails has added none.
 
 use http::HeaderName;
+#[cfg(feature = "signed")]
+use http::header::AUTHORIZATION;
 
+#[cfg(feature = "signed")]
+use super::assertion::{Assertions, OWN_CLAIMS};
 use super::attribute::Sensitive;
 use super::encode::{Form, Identifiers, Padding};
 use super::error::ConfigError;
@@ -17,6 +21,8 @@ use super::overrides::Override;
 use super::set::ForwardSet;
 #[cfg(feature = "signed")]
 use super::sign::Signing;
+#[cfg(feature = "signed")]
+use super::target::{Carrier, Target};
 use super::upstream::{STATIC, Upstream};
 use super::write::{Mapped, Overflow, Writer};
 
@@ -45,6 +51,15 @@ pub struct ForwardOptions {
     pub(super) may_weaken: bool,
     #[cfg(feature = "signed")]
     pub(super) signing: Option<Signing>,
+    #[cfg(feature = "signed")]
+    pub(super) assertions: Option<Assertions>,
+    /// Where the credential goes; known once this was built.
+    #[cfg(feature = "signed")]
+    pub(super) carrier: Option<Carrier>,
+    #[cfg(feature = "signed")]
+    pub(super) with_headers: bool,
+    #[cfg(feature = "signed")]
+    target: Option<Target>,
     max_total: usize,
     overflow: Overflow,
     identifiers: Identifiers,
@@ -69,6 +84,14 @@ impl ForwardOptions {
             may_weaken: false,
             #[cfg(feature = "signed")]
             signing: None,
+            #[cfg(feature = "signed")]
+            assertions: None,
+            #[cfg(feature = "signed")]
+            carrier: None,
+            #[cfg(feature = "signed")]
+            with_headers: false,
+            #[cfg(feature = "signed")]
+            target: None,
             max_total: 8192,
             overflow: Overflow::Refuse,
             identifiers: Identifiers::AsTheyAre,
@@ -86,6 +109,35 @@ impl ForwardOptions {
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     pub fn signed_headers(upstream: Upstream, signing: Signing) -> Self {
         Self { signing: Some(signing), ..Self::new(upstream, Mode::SignedHeaders) }
+    }
+
+    /// Forwarding to `upstream` in mode [`Assertion`](Mode::Assertion), with the default of every other setting.
+    ///
+    /// The assertion is for the upstream's [audience](Upstream::audience) and goes into `<prefix>-Assertion`. It holds the
+    /// fields that are sent and, under `attributes`, the mapped attributes; no other header is sent. What sees it can use
+    /// it for as long as it lives, once at each receiver that remembers.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn assertion(upstream: Upstream, assertions: Assertions) -> Self {
+        Self { assertions: Some(assertions), ..Self::new(upstream, Mode::Assertion) }
+    }
+
+    /// Sends the credential of a mode that has one in another header than the mode's own.
+    ///
+    /// A static header of this name yields to it.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// Sends identity headers beside the credential. They prove nothing; only what is in the credential does.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn with_headers(mut self) -> Self {
+        self.with_headers = true;
+        self
     }
 
     /// Takes this set of managed names instead of the process's, with its rules of what is removed.
@@ -194,8 +246,14 @@ impl ForwardOptions {
     /// [`ConfigError::PrefixShape`] and [`ConfigError::PrefixReserved`] for the prefix; [`ConfigError::NameShape`],
     /// [`ConfigError::NameReserved`], [`ConfigError::NameTaken`] for mapped and payload headers;
     /// [`ConfigError::NameManaged`] and [`ConfigError::NameTaken`] for static headers; [`ConfigError::OutOfRange`] for caps.
-    /// In mode `signed_headers` also `ConfigError::NoKeys`, `ConfigError::BodyNotBound`, and `OutOfRange` for the lifetime.
-    pub fn build(self) -> Result<Forwarding, ConfigError> {
+    /// In mode `signed_headers` also `ConfigError::NoKeys`, `ConfigError::BodyNotBound`, and `OutOfRange` for the lifetime; in
+    /// mode `assertion` also `NoKeys`, `NameReserved` for an attribute that is mapped to the name of a claim about the
+    /// assertion, and for the target what is said of mapped headers.
+    #[cfg_attr(
+        not(feature = "signed"),
+        expect(unused_mut, reason = "modes with a credential are signed")
+    )]
+    pub fn build(mut self) -> Result<Forwarding, ConfigError> {
         let caps = 1..=65_536;
         for (setting, bytes) in
             [("max_value_bytes", self.max_value), ("max_total_bytes", self.max_total)]
@@ -207,6 +265,10 @@ impl ForwardOptions {
         #[cfg(feature = "signed")]
         if self.mode == Mode::SignedHeaders {
             self.signing.as_ref().ok_or(ConfigError::NoKeys)?.check()?;
+        }
+        #[cfg(feature = "signed")]
+        if self.mode == Mode::Assertion {
+            self.check_assertion()?;
         }
         let family = prefix(&self.prefix)?;
         let set = self.set.clone().unwrap_or_else(ForwardSet::process);
@@ -231,6 +293,10 @@ impl ForwardOptions {
             }
             None => None,
         };
+        #[cfg(feature = "signed")]
+        if self.mode == Mode::Assertion {
+            self.carrier = Some(self.carrier(&set, &mut own)?);
+        }
         self.check_statics(&set, &family, &own)?;
 
         set.add_prefix(family);
@@ -278,6 +344,53 @@ impl ForwardOptions {
         Ok(name)
     }
 
+    /// Keys, and no attribute in the place of a claim about the assertion.
+    #[cfg(feature = "signed")]
+    fn check_assertion(&self) -> Result<(), ConfigError> {
+        self.assertions.as_ref().ok_or(ConfigError::NoKeys)?;
+        let claims = self.mapped.iter().filter_map(|(_, header, _)| {
+            OWN_CLAIMS.into_iter().find(|claim| same(claim.as_bytes(), header.as_bytes()))
+        });
+        let setting = "map_attribute";
+        claims
+            .map(|reserved| Err(ConfigError::NameReserved { setting, reserved }))
+            .next()
+            .unwrap_or(Ok(()))
+    }
+
+    /// The header of the credential, a name of its own unless it is `Authorization`.
+    #[cfg(feature = "signed")]
+    fn carrier(&self, set: &ForwardSet, own: &mut Vec<HeaderName>) -> Result<Carrier, ConfigError> {
+        const SETTING: &str = "target";
+        let own_header = format!("{}-assertion", self.prefix);
+        let given = match &self.target {
+            None => &own_header,
+            Some(Target::Authorization) => AUTHORIZATION.as_str(),
+            Some(Target::Header(header)) => header,
+        };
+        let name = emitted_name(SETTING, given)?;
+        if own_header.eq_ignore_ascii_case(given) {
+            return Ok(Carrier::new(name)); // removed with all else under the prefix
+        }
+        if name != AUTHORIZATION {
+            return Ok(Carrier::new(self.own_name(SETTING, given, set, own)?));
+        }
+        if set.keeps(given) || own.contains(&name) {
+            return Err(ConfigError::NameTaken { setting: SETTING });
+        }
+        Ok(Carrier::new(name))
+    }
+
+    #[cfg(feature = "signed")]
+    fn is_target(&self, name: &HeaderName) -> bool {
+        self.carrier.as_ref().is_some_and(|carrier| carrier.name() == name)
+    }
+
+    #[cfg(not(feature = "signed"))]
+    fn is_target(&self, _name: &HeaderName) -> bool {
+        false
+    }
+
     fn check_statics(
         &self,
         set: &ForwardSet,
@@ -290,7 +403,10 @@ impl ForwardOptions {
             if managed || family.covers(name.as_bytes()) {
                 return Err(ConfigError::NameManaged { setting: STATIC });
             }
-            let taken = |other: &HeaderName| same(other.as_str().as_bytes(), name.as_bytes());
+            let taken = |other: &HeaderName| {
+                let yields = self.is_target(other) && other == name; // in its own spelling it yields to the credential
+                same(other.as_str().as_bytes(), name.as_bytes()) && !yields
+            };
             if own.iter().any(taken) || set.keeps(name) {
                 return Err(ConfigError::NameTaken { setting: STATIC });
             }

@@ -85,10 +85,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         fault: KeyFault,
     },
-    /// `signed_headers` without keys, which only [`ForwardOptions::signed_headers`](super::ForwardOptions::signed_headers) gives.
+    /// `signed_headers` or `assertion` without keys, which only
+    /// [`ForwardOptions::signed_headers`](super::ForwardOptions::signed_headers) and
+    /// [`ForwardOptions::assertion`](super::ForwardOptions::assertion) give.
     #[cfg(feature = "signed")]
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
-    #[error("signed_headers has no keys; use ForwardOptions::signed_headers")]
+    #[error("mode has no keys; use ForwardOptions::signed_headers or ForwardOptions::assertion")]
     NoKeys,
     /// The body cannot be part of the signature here: both ends must say `without_body`.
     #[cfg(feature = "signed")]

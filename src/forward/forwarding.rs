@@ -6,8 +6,10 @@
 //!    whose facts cannot be encoded or are too large.
 
 use http::request::Parts;
-use http::{HeaderName, Uri, response};
+use http::{HeaderName, HeaderValue, Uri, response};
 
+#[cfg(feature = "signed")]
+use super::assertion::Claims;
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
 use super::hop::Cleaned;
@@ -16,7 +18,7 @@ use super::mode::Mode;
 use super::overrides::Override;
 use super::set::ForwardSet;
 use super::upstream::Upstream;
-use super::write::Writer;
+use super::write::{Plan, Writer};
 #[cfg(feature = "signed")]
 use crate::clock::Timestamp;
 
@@ -38,6 +40,20 @@ pub(super) enum Action {
     Send(Box<Writer>),
     /// An override was refused, and there is nothing else to go by.
     Refuse,
+}
+
+/// A caller that was measured.
+#[cfg_attr(not(feature = "signed"), expect(dead_code, reason = "no other mode has a credential"))]
+struct Stated<'a> {
+    writer: &'a Writer,
+    identity: &'a Identity<'a>,
+    plan: &'a Plan,
+}
+
+type Credential = Option<(HeaderName, HeaderValue)>;
+
+fn no_credential(_: Stated<'_>) -> Result<Credential, ForwardError> {
+    Ok(None)
 }
 
 /// How a request was prepared.
@@ -119,22 +135,22 @@ impl Forwarding {
     ///
     /// # Errors
     /// [`ForwardError::IdentityMissing`] if there is no identity and it is required; [`ForwardError::Unencodable`] and
-    /// [`ForwardError::TooLarge`] name the field; [`ForwardError::Misconfigured`] after a refused override, and in mode
-    /// `signed_headers`, which needs the time. The removal is done in any case, and the request must not be sent.
+    /// [`ForwardError::TooLarge`] name the field; [`ForwardError::Misconfigured`] after a refused override, and in modes
+    /// `signed_headers` and `assertion`, which need the time. The removal is done in any case, and the request must not be sent.
     pub fn prepare_request(
         &self,
         head: &mut Parts,
         identity: Option<&Identity<'_>>,
     ) -> Result<Prepared, ForwardError> {
         #[cfg(feature = "signed")]
-        if self.mode() == Mode::SignedHeaders {
+        if matches!(self.mode(), Mode::SignedHeaders | Mode::Assertion) {
             let _counts = self.set.clean_request(&mut head.headers);
             return Err(ForwardError::Misconfigured);
         }
-        self.prepare(head, identity, |_| ())
+        self.prepare(head, identity, |_| (), no_credential)
     }
 
-    /// As [`prepare_request`](Self::prepare_request), and signs what was inserted if the mode says so.
+    /// As [`prepare_request`](Self::prepare_request), and signs what was inserted, or states it, if the mode says so.
     ///
     /// `now` is asked only for a signature. After this nothing that is covered may change: method, path, query and every
     /// header that was inserted. An optional request without identity is not signed.
@@ -149,12 +165,16 @@ impl Forwarding {
         identity: Option<&Identity<'_>>,
         now: impl FnOnce() -> Timestamp,
     ) -> Result<Prepared, ForwardError> {
+        if self.mode() == Mode::Assertion {
+            return self.prepare(head, identity, |_| (), |claims| self.assertion(claims, now()));
+        }
         let signing = self.options.signing.as_ref();
         let Some(signing) = signing.filter(|_| self.mode() == Mode::SignedHeaders) else {
-            return self.prepare(head, identity, |_| ());
+            return self.prepare(head, identity, |_| (), no_credential);
         };
         let mut inserted = Vec::new();
-        let prepared = self.prepare(head, identity, |name| inserted.push(name.clone()))?;
+        let note = |name: &HeaderName| inserted.push(name.clone());
+        let prepared = self.prepare(head, identity, note, no_credential)?;
         if prepared.outcome == Outcome::Sent {
             let authority = self.options.upstream.authority();
             signing.sign(head, &authority, &inserted, now())?;
@@ -167,6 +187,7 @@ impl Forwarding {
         head: &mut Parts,
         identity: Option<&Identity<'_>>,
         inserted: impl FnMut(&HeaderName),
+        credential: impl FnOnce(Stated<'_>) -> Result<Credential, ForwardError>,
     ) -> Result<Prepared, ForwardError> {
         let cleaned = self.set.clean_request(&mut head.headers);
         let writer = match &self.action {
@@ -178,14 +199,56 @@ impl Forwarding {
             return Err(ForwardError::IdentityMissing);
         }
         let plan = identity.map(|identity| writer.plan(identity)).transpose()?;
+        let stated = identity.zip(plan.as_ref());
+        let stated = stated.map(|(identity, plan)| Stated { writer, identity, plan });
+        let credential = stated.map(credential).transpose()?.flatten();
         for (name, value) in self.options.upstream.statics() {
-            head.headers.insert(name.clone(), value.clone());
+            if !self.is_target(name) {
+                head.headers.insert(name.clone(), value.clone());
+            }
         }
-        if let (Some(identity), Some(plan)) = (identity, plan) {
+        if let (Some(identity), Some(plan), true) = (identity, plan, self.sends_headers()) {
             writer.write(plan, identity, &mut head.headers, inserted)?;
+        }
+        if let Some((name, value)) = credential {
+            head.headers.insert(name, value);
         }
         let outcome = identity.map_or(Outcome::Anonymous, |_| Outcome::Sent);
         Ok(Prepared { outcome, cleaned })
+    }
+
+    /// The header that holds an assertion of its own.
+    #[cfg(feature = "signed")]
+    fn assertion(&self, stated: Stated<'_>, now: Timestamp) -> Result<Credential, ForwardError> {
+        let ForwardOptions { assertions, carrier, upstream, .. } = &self.options;
+        let (assertions, carrier) =
+            assertions.as_ref().zip(carrier.as_ref()).ok_or(ForwardError::Misconfigured)?;
+        let Stated { writer, identity, plan } = stated;
+        let claims = Claims { writer, identity, omitted: plan.omitted() };
+        let token = assertions.state(upstream.audience(), claims, now)?;
+        Ok(Some((carrier.name().clone(), carrier.value(token)?)))
+    }
+
+    /// A static header never stands where a credential of the caller's would.
+    #[cfg(feature = "signed")]
+    fn is_target(&self, name: &HeaderName) -> bool {
+        let carrier = self.options.carrier.as_ref().filter(|_| self.mode() == Mode::Assertion);
+        carrier.is_some_and(|carrier| carrier.name() == name)
+    }
+
+    #[cfg(not(feature = "signed"))]
+    fn is_target(&self, _name: &HeaderName) -> bool {
+        false
+    }
+
+    #[cfg(feature = "signed")]
+    fn sends_headers(&self) -> bool {
+        self.mode() != Mode::Assertion || self.options.with_headers
+    }
+
+    #[cfg(not(feature = "signed"))]
+    fn sends_headers(&self) -> bool {
+        true
     }
 
     /// Removes from an answer's head what ends at this hop and what looks like our identity.
@@ -197,6 +260,14 @@ impl Forwarding {
     #[must_use]
     pub fn sends(&self, field: Field) -> bool {
         matches!(&self.action, Action::Send(writer) if writer.fields.holds(field))
+    }
+
+    #[cfg(all(test, feature = "signed"))]
+    pub(super) fn writer(&self) -> Option<&Writer> {
+        match &self.action {
+            Action::Send(writer) => Some(writer),
+            Action::Strip | Action::Refuse => None,
+        }
     }
 
     /// Whether a request without identity is refused.

@@ -83,6 +83,28 @@ pub(crate) const HEADERS: [(Field, &str); FIELDS.len()] = {
     headers
 };
 
+/// Each field and its claim in an assertion.
+#[cfg(feature = "signed")]
+pub(crate) const CLAIMS: [(Field, &str); FIELDS.len()] = [
+    (Field::Id, "sub"),
+    (Field::Type, "sub_type"),
+    (Field::Issuer, "sub_iss"),
+    (Field::Email, "email"),
+    (Field::FullName, "name"),
+    (Field::Workspace, "workspace"),
+    (Field::Role, "role"),
+    (Field::App, "app"),
+    (Field::Client, "client_id"),
+    (Field::Scopes, "scope"),
+    (Field::Groups, "groups"),
+    (Field::Teams, "teams"),
+    (Field::Roles, "roles"),
+    (Field::Admin, "is_admin"),
+    (Field::AuthMethod, "auth_method"),
+    (Field::ServiceAccount, "service_account"),
+    (Field::DelegationChain, "act"),
+];
+
 /// A set of fields; the id is always among them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Fields(u32);
@@ -399,6 +421,8 @@ mod tests {
     fn rows() {
         for (place, (field, ..)) in FIELDS.iter().enumerate() {
             assert_eq!(*field as usize, place, "row order is the order of the variants");
+            #[cfg(feature = "signed")]
+            assert_eq!(CLAIMS[place].0, *field, "and of the claims");
         }
     }
 

@@ -9,7 +9,11 @@
 //! Follows RFC 9110 §5.6, §6.5 and §7.6 for fields that end at a hop.
 
 mod answer;
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub(crate) mod assertion;
 mod attribute;
+mod body;
 mod config;
 mod encode;
 mod error;
@@ -17,6 +21,7 @@ mod fold;
 mod forwarding;
 mod hop;
 mod identity;
+pub(crate) mod mcp;
 #[expect(dead_code, reason = "the modes that mint come next")]
 pub(crate) mod mint;
 mod mode;
@@ -26,13 +31,19 @@ mod set;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub(crate) mod sign;
+#[cfg(feature = "signed")]
+mod target;
 #[cfg(test)]
 mod tests;
 mod upstream;
 mod write;
 
 pub(crate) use answer::{AnswerCleaner, Challenge};
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub use assertion::{AssertionKey, Assertions, JwksService};
 pub use attribute::Attribute;
+pub use body::ForwardBody;
 pub use config::ForwardOptions;
 pub use encode::Padding;
 pub use error::{ConfigError, ForwardError, UrlFault};
@@ -45,12 +56,15 @@ pub use set::ForwardSet;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+pub use target::Target;
 pub use upstream::Upstream;
 pub use write::Overflow;
 #[cfg(feature = "signed")]
 pub(crate) use {
     fold::Pattern,
-    identity::HEADERS,
+    identity::{CLAIMS, HEADERS},
     names::{DEFAULT_PREFIX, emitted_name, prefix},
     upstream::Authority,
 };

@@ -18,6 +18,12 @@ pub enum Mode {
     #[cfg(feature = "signed")]
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     SignedHeaders,
+    /// `assertion`: a short JWT that this process signs for each request.
+    ///
+    /// Built by [`ForwardOptions::assertion`](super::ForwardOptions::assertion), which is given issuer and keys.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    Assertion,
 }
 
 impl Mode {
@@ -29,6 +35,8 @@ impl Mode {
             Self::Headers => "headers",
             #[cfg(feature = "signed")]
             Self::SignedHeaders => "signed_headers",
+            #[cfg(feature = "signed")]
+            Self::Assertion => "assertion",
         }
     }
 }
@@ -43,6 +51,8 @@ impl FromStr for Mode {
             Mode::Headers,
             #[cfg(feature = "signed")]
             Mode::SignedHeaders,
+            #[cfg(feature = "signed")]
+            Mode::Assertion,
         ];
         let known = MODES.iter().find(|mode| mode.word() == word);
         known.copied().ok_or(ConfigError::UnknownWord { setting: "mode" })

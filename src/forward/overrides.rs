@@ -117,6 +117,8 @@ impl Override {
         }
         self.switch(&mut local)?;
         self.sign(base, &mut local)?;
+        #[cfg(feature = "signed")]
+        self.assert(base, &mut local)?;
         if let Some(required) = self.required {
             may_weaken("required", required || !base.required || base.may_weaken)?;
             local.required = required;
@@ -163,6 +165,27 @@ impl Override {
             }
             _ => signing,
         });
+        Ok(())
+    }
+
+    /// Whether and for how long it is stated afterwards: plain headers instead only by permission.
+    #[cfg(feature = "signed")]
+    fn assert(&self, base: &ForwardOptions, local: &mut ForwardOptions) -> Result<(), ConfigError> {
+        if local.mode == Mode::Assertion && local.assertions.is_none() {
+            return Err(ConfigError::Unavailable { setting: "mode" });
+        }
+        let weaker = base.mode == Mode::Assertion && local.mode == Mode::Headers;
+        if weaker && !base.may_weaken {
+            let (setting, permission) = ("mode", "local_may_weaken");
+            return Err(ConfigError::NotPermitted { setting, permission });
+        }
+        let Some((secs, assertions)) = self.lifetime_secs.zip(local.assertions.as_ref()) else {
+            return Ok(());
+        };
+        let life = Duration::from_secs(secs);
+        if base.may_weaken || life < assertions.life() {
+            local.assertions = Some(assertions.clone().lifetime(life)?);
+        }
         Ok(())
     }
 

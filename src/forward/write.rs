@@ -6,7 +6,7 @@
 //! 3. Headers are inserted by replacing, in the order of [`Field`], each exactly once.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{Error as _, SerializeMap, Serializer};
 use std::borrow::Cow;
 
 use super::attribute::{Sensitive, Shown};
@@ -92,15 +92,44 @@ impl Writer {
         let mut out = Vec::new();
         let mut object = serde_json::Serializer::new(&mut out);
         let mut object = object.serialize_map(None)?;
-        for (field, _, _, member) in FIELDS {
-            let sent = self.fields.holds(field) && !omitted.contains(&field);
-            match identity.piece(field).filter(|_| sent) {
+        let members = FIELDS.map(|(field, .., member)| (field, member));
+        self.members(identity, omitted, Names::Members(&members), &mut object)?;
+        SerializeMap::end(object)?;
+        Ok(out)
+    }
+
+    /// Members of a JSON object: the fields that are sent, in their order, and the attributes.
+    pub(super) fn members<M: SerializeMap>(
+        &self,
+        identity: &Identity<'_>,
+        omitted: &[Field],
+        names: Names<'_>,
+        object: &mut M,
+    ) -> Result<(), M::Error> {
+        let (Names::Members(table) | Names::Claims(table)) = names;
+        let as_claims = matches!(names, Names::Claims(_));
+        for (field, member) in table {
+            let sent = self.fields.holds(*field) && !omitted.contains(field);
+            match identity.piece(*field).filter(|_| sent) {
                 None | Some(Piece::Text("")) => {}
+                Some(Piece::Identifier(_)) if as_claims && *field == Field::Id => {} // it is the subject
                 Some(Piece::Word(text)) => object.serialize_entry(member, text)?,
                 Some(Piece::Identifier(text) | Piece::Text(text)) => {
                     object.serialize_entry(member, text)?
                 }
                 Some(Piece::Flag(flag)) => object.serialize_entry(member, &flag)?,
+                Some(Piece::List(items)) if as_claims && *field == Field::Scopes => {
+                    if items.iter().any(|item| item.contains(' ')) {
+                        return Err(M::Error::custom("a scope holds a blank"));
+                    }
+                    if !items.is_empty() {
+                        object.serialize_entry(member, &items.join(" "))?;
+                    }
+                }
+                Some(Piece::Chain([])) if as_claims => {}
+                Some(Piece::Chain([actor, others @ ..])) if as_claims => {
+                    object.serialize_entry(member, &Actor { actor, others })?;
+                }
                 Some(Piece::List(items) | Piece::Chain(items)) => {
                     object.serialize_entry(member, items)?
                 }
@@ -110,8 +139,7 @@ impl Writer {
         if !attributes.is_empty() {
             object.serialize_entry("attributes", &Members(&attributes))?;
         }
-        SerializeMap::end(object)?;
-        Ok(out)
+        Ok(())
     }
 
     /// The mapped attributes that are known and may be shown.
@@ -119,8 +147,12 @@ impl Writer {
         &'i self,
         identity: &'i Identity<'_>,
     ) -> impl Iterator<Item = (&'i str, Shown<'i>)> {
-        let open = self.mapped.iter().filter(|mapped| !self.hidden.covers(&mapped.source));
-        open.filter_map(|mapped| {
+        let mapped = self.mapped.iter().enumerate().filter(|(place, mapped)| {
+            let mut before = self.mapped.iter().take(*place); // one attribute may go into two headers
+            !before.any(|other| other.source == mapped.source)
+        });
+        let open = mapped.filter(|(_, mapped)| !self.hidden.covers(&mapped.source));
+        open.filter_map(|(_, mapped)| {
             let attribute = identity.attribute(&mapped.source)?;
             Some((&*mapped.source, Shown { attribute, hidden: &self.hidden }))
         })
@@ -204,6 +236,12 @@ impl Plan {
         lens.max_by_key(|&(_, len)| len).map(|(field, _)| field)
     }
 
+    /// The lists that are left out.
+    #[cfg(feature = "signed")]
+    pub(super) fn omitted(&self) -> &[Field] {
+        &self.omitted
+    }
+
     fn omit(&mut self, list: Field) {
         self.omitted.push(list);
         for (field, len) in &mut self.lens {
@@ -211,6 +249,31 @@ impl Plan {
                 *len = None;
             }
         }
+    }
+}
+
+/// How members are called, and with it how lists are shown: as arrays, or as JWT claims show them.
+#[derive(Clone, Copy)]
+pub(super) enum Names<'a> {
+    Members(&'a [(Field, &'static str)]),
+    #[cfg_attr(not(feature = "signed"), expect(dead_code, reason = "assertions are signed"))]
+    Claims(&'a [(Field, &'static str)]),
+}
+
+/// Who acts for whom, current actor outermost (RFC 8693 §4.1).
+struct Actor<'a> {
+    actor: &'a str,
+    others: &'a [Cow<'a, str>],
+}
+
+impl serde::Serialize for Actor<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut claim = serializer.serialize_map(None)?;
+        claim.serialize_entry("sub", self.actor)?;
+        if let [actor, others @ ..] = self.others {
+            claim.serialize_entry("act", &Actor { actor, others })?;
+        }
+        claim.end()
     }
 }
 

@@ -18,6 +18,7 @@ pub use self::chain::Then;
 pub use self::future::GateFuture;
 pub use self::notes::Notes;
 pub(crate) use self::notes::{After, LimitNote, Vary};
+pub(crate) use self::refuse::refuse;
 pub use self::refuse::{RefusalBody, WithBody, WithoutBody};
 
 use http::request::Parts;
@@ -235,7 +236,7 @@ where
                 GateFuture::asking(ask(checks, told, at, head, context, notes), ready, body)
             }
             Progress::Reject(mut rejection) => {
-                settle(&self.checks, &self.told, &passage, &mut rejection);
+                settle(self.checks.realm(), &self.told, &passage, &mut rejection);
                 let next = self.inner.clone();
                 drop(mem::replace(&mut self.inner, next));
                 GateFuture::refused(rejection, notes)
@@ -266,7 +267,7 @@ fn ask<C: Checks>(
         let mut verdict = checks.resume(at, &mut passage).await;
         match &mut verdict {
             Ok(()) => allowed::<C>(&mut passage),
-            Err(rejection) => settle(&checks, &told, &passage, rejection),
+            Err(rejection) => settle(checks.realm(), &told, &passage, rejection),
         }
         put_back(&mut head, context);
         Asked { head, notes, verdict }

@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::audit::{Event, EventName, request_id};
-use crate::gate::{Checks, Passage};
+use crate::context::{AuthContext, Realm};
+use crate::gate::{Checks, Notes, Passage};
 use crate::metrics::{Refused, refused};
 use crate::rejection::{Answers, PROBLEM, Rejection, RejectionKind, StepName};
 
@@ -88,15 +91,32 @@ fn respond<B>(rejection: Rejection, body: B) -> Response<B> {
     response
 }
 
+/// The response of a refusal by a service of this crate that is no gate, told as a gate's is.
+pub(crate) fn refuse<B: Default>(
+    step: StepName,
+    mut rejection: Rejection,
+    mut head: Parts,
+    told: &AtomicBool,
+) -> Response<B> {
+    rejection.refused_by(step);
+    let mut context = head.extensions.remove::<AuthContext>();
+    let mut notes = Notes::for_method(&head.method);
+    let passage = Passage { head: &mut head, context: &mut context, notes: &mut notes };
+    settle(None, told, &passage, &mut rejection);
+    respond(rejection, B::default())
+}
+
 /// Gives the refusal its authenticator's manner, and tells the logs and the audit.
-pub(crate) fn settle<C: Checks>(
-    checks: &C,
+///
+/// `own` is the manner of who makes the context; without it the context's own counts.
+pub(super) fn settle(
+    own: Option<&Arc<Realm>>,
     told: &AtomicBool,
     passage: &Passage<'_>,
     rejection: &mut Rejection,
 ) {
     let context = passage.context.as_ref();
-    let realm = checks.realm().or_else(|| context.map(|context| &context.realm));
+    let realm = own.or_else(|| context.map(|context| &context.realm));
     rejection.answered_by(match realm {
         Some(realm) => &realm.answers,
         None => Answers::shared_default(),

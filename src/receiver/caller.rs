@@ -7,21 +7,30 @@ use std::sync::Arc;
 use super::decode;
 use crate::forward::{Field, HEADERS};
 
-/// The caller that a signature names. Found in the extensions of a request behind [`VerifyIdentity`](super::VerifyIdentity).
+/// The caller that a signature or an assertion names. Found in the extensions of a request behind [`VerifyIdentity`](super::VerifyIdentity).
 ///
 /// Holds what the gateway sent, decoded. A clone costs a reference count. `Debug` shows the type and the key's name.
 #[derive(Clone, Eq, PartialEq)]
 pub struct VerifiedCaller(Arc<Facts>);
 
+/// What was read, from headers or from claims.
+#[derive(Default, Eq, PartialEq)]
+pub(super) struct Facts {
+    pub(super) id: String,
+    pub(super) of: Option<CallerType>,
+    pub(super) admin: Option<bool>,
+    pub(super) texts: Vec<(Field, String)>,
+    pub(super) lists: Vec<(Field, Vec<String>)>,
+    pub(super) mapped: Vec<(HeaderName, Vec<u8>)>,
+    pub(super) attributes: Vec<(String, Told)>,
+    pub(super) key: String,
+}
+
+/// An attribute as an assertion tells it.
 #[derive(Eq, PartialEq)]
-struct Facts {
-    id: String,
-    of: Option<CallerType>,
-    admin: Option<bool>,
-    texts: Vec<(Field, String)>,
-    lists: Vec<(Field, Vec<String>)>,
-    mapped: Vec<(HeaderName, Vec<u8>)>,
-    key: String,
+pub(super) enum Told {
+    Text(String),
+    List(Vec<String>),
 }
 
 /// Which type of subject a caller is.
@@ -89,8 +98,13 @@ impl VerifiedCaller {
             texts,
             lists,
             mapped,
+            attributes: Vec::new(),
             key: key.to_owned(),
         })))
+    }
+
+    pub(super) fn of(facts: Facts) -> Self {
+        Self(Arc::new(facts))
     }
 
     /// The id: account, service, or for external subjects 64 hex digits over issuer and subject.
@@ -135,22 +149,36 @@ impl VerifiedCaller {
         self.0.lists.iter().find(|(known, _)| *known == field).map(|(_, list)| &**list)
     }
 
-    /// A mapped attribute by its header, as one text.
+    /// A mapped attribute as one text: by its header, or by its own name if an assertion told it.
+    ///
+    /// A number or a flag reads as a header would say it, an object is JSON.
     #[must_use]
-    pub fn attribute(&self, header: &str) -> Option<String> {
-        decode::text(self.mapped(header)?)
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        match self.told(name) {
+            Some(Told::Text(text)) => Some(text.clone()),
+            Some(Told::List(_)) => None,
+            None => decode::text(self.mapped(name)?),
+        }
     }
 
-    /// A mapped attribute by its header, as a list.
+    /// A mapped attribute as a list: by its header, or by its own name if an assertion told it.
     #[must_use]
-    pub fn attribute_list(&self, header: &str) -> Option<Vec<String>> {
-        decode::list(self.mapped(header)?)
+    pub fn attribute_list(&self, name: &str) -> Option<Vec<String>> {
+        match self.told(name) {
+            Some(Told::List(list)) => Some(list.clone()),
+            Some(Told::Text(_)) => None,
+            None => decode::list(self.mapped(name)?),
+        }
     }
 
     /// The name of the key that signed.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.0.key
+    }
+
+    fn told(&self, name: &str) -> Option<&Told> {
+        self.0.attributes.iter().find(|(known, _)| known == name).map(|(_, told)| told)
     }
 
     fn mapped(&self, header: &str) -> Option<&[u8]> {
@@ -180,7 +208,7 @@ impl CallerType {
         }
     }
 
-    fn read(value: &[u8]) -> Option<Self> {
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
         let all = [Self::Account, Self::External, Self::Service];
         all.into_iter().find(|one| one.word().as_bytes() == value)
     }

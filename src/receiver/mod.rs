@@ -3,8 +3,9 @@
 //! 1. A [`Verifier`] reads what a gateway in mode `signed_headers` sent (RFC 9421), and believes nothing of it before the
 //!    signature over all of it is right: no header that looks like identity may stand outside.
 //! 2. A signature counts for this authority, for a short time, and once: the nonce is asked for last.
-//! 3. [`VerifyIdentity`] is that as a layer, which leaves the [`VerifiedCaller`] in the request's extensions.
-//! 4. Every failure is one answer, 403 `identity_not_verified`; what failed is for the logs. A nonce store without an answer
+//! 3. An [`AssertionVerifier`] does the same for a gateway in mode `assertion` (RFC 7519), whose JWT holds all that counts.
+//! 4. [`VerifyIdentity`] is either as a layer, which leaves the [`VerifiedCaller`] in the request's extensions.
+//! 5. Every failure is one answer, 403 `identity_not_verified`; what failed is for the logs. A nonce store without an answer
 //!    is 503: never a pass.
 //!
 //! ```
@@ -45,12 +46,15 @@
 //! # }
 //! ```
 
+mod assertion;
 mod caller;
+mod claims;
 mod decode;
 mod fields;
 mod verifier;
 mod verify_identity;
 
+pub use assertion::{AssertionVerifier, AssertionVerifierBuilder};
 pub use caller::{CallerType, VerifiedCaller};
 #[cfg(any(test, fuzzing))]
 pub(crate) use fields::Signed;

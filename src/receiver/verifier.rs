@@ -84,6 +84,10 @@ pub struct Unspent {
 }
 
 impl Unspent {
+    pub(super) fn new(caller: VerifiedCaller, nonce: String, until: Timestamp) -> Self {
+        Self { caller, nonce, until }
+    }
+
     /// The name of the key that signed: nonces of two keys are not the same.
     #[must_use]
     pub fn key_id(&self) -> &str {
@@ -154,11 +158,7 @@ impl Verifier {
         now: Timestamp,
         nonces: &impl NonceStore,
     ) -> Result<VerifiedCaller, VerifyError> {
-        let unspent = self.verify_once(head, body, now)?;
-        let answer = nonces.insert_if_absent(unspent.key_id(), unspent.nonce(), unspent.until());
-        let is_new =
-            answer.await.map_err(|error| VerifyError::NonceStore { source: Arc::new(error) })?;
-        unspent.spend(is_new)
+        spent(self.verify_once(head, body, now)?, nonces).await
     }
 
     fn judge(&self, head: &Parts, body: Option<&[u8]>, now: Timestamp) -> Result<Unspent, Reason> {
@@ -284,8 +284,19 @@ impl VerifierBuilder {
     }
 }
 
+/// The caller, if the store says that it was not sent before.
+pub(super) async fn spent(
+    unspent: Unspent,
+    nonces: &impl NonceStore,
+) -> Result<VerifiedCaller, VerifyError> {
+    let answer = nonces.insert_if_absent(unspent.key_id(), unspent.nonce(), unspent.until());
+    let is_new =
+        answer.await.map_err(|error| VerifyError::NonceStore { source: Arc::new(error) })?;
+    unspent.spend(is_new)
+}
+
 /// How far two clocks may differ.
-const LEEWAY_SECS: u64 = 30;
+pub(super) const LEEWAY_SECS: u64 = 30;
 
 /// Until when the nonce must be remembered, if the signature counts now.
 fn in_time(signed: &Signed<'_>, now: Timestamp) -> Option<Timestamp> {
@@ -297,11 +308,11 @@ fn in_time(signed: &Signed<'_>, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The only line of a field.
-fn only(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&[u8]> {
+pub(super) fn only(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&[u8]> {
     let mut lines = headers.get_all(name).iter();
     lines.next().filter(|_| lines.next().is_none()).map(|line| line.as_bytes())
 }
 
-fn refused(reason: Reason) -> VerifyError {
+pub(super) fn refused(reason: Reason) -> VerifyError {
     VerifyError::NotVerified { reason }
 }

@@ -5,6 +5,7 @@
 //! 3. What is not signed for us, now, and for the first time is 403, the same bytes whatever failed.
 //! 4. The store of nonces is asked last, in a task of its own, for at most 25 ms. No answer is 503, never a pass.
 
+use http::request::Parts;
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::{Unspent, VerifiedCaller, Verifier, VerifyError};
-use crate::clock::{Clock, SystemClock};
+use super::{AssertionVerifier, Unspent, VerifiedCaller, Verifier, VerifyError};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::evidence::Evidence;
 use crate::forward::ConfigError;
 use crate::gate::{Attempt, Passage, Step, step_layer};
@@ -22,7 +23,7 @@ use crate::metrics::verified;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 use crate::store::NonceStore;
 
-/// Lets through requests of which a gateway in mode `signed_headers` says who is calling.
+/// Lets through requests of which a gateway in mode `signed_headers` or `assertion` says who is calling.
 ///
 /// | status | kind | when |
 /// | --- | --- | --- |
@@ -33,9 +34,25 @@ use crate::store::NonceStore;
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct VerifyIdentity {
-    verifier: Verifier,
+    verifier: Either,
     nonces: Arc<dyn Nonces>,
     clock: Arc<dyn Clock>,
+}
+
+/// What the gateway signs.
+#[derive(Clone, Debug)]
+enum Either {
+    Headers(Verifier),
+    Assertion(AssertionVerifier),
+}
+
+impl Either {
+    fn verify_once(&self, head: &Parts, now: Timestamp) -> Result<Unspent, VerifyError> {
+        match self {
+            Self::Headers(verifier) => verifier.verify_once(head, None, now),
+            Self::Assertion(verifier) => verifier.verify_once(head, now),
+        }
+    }
 }
 
 impl VerifyIdentity {
@@ -48,7 +65,18 @@ impl VerifyIdentity {
         if verifier.binds_body() {
             return Err(ConfigError::BodyNotBound);
         }
-        Ok(Self { verifier, nonces: Arc::new(nonces), clock: Arc::new(SystemClock::new()) })
+        Ok(Self::by(Either::Headers(verifier), nonces))
+    }
+
+    /// Verifies assertions by `verifier`, and remembers their ids in `nonces`.
+    ///
+    /// Headers that look like identity stay as they came and prove nothing: the [`VerifiedCaller`] holds the claims alone.
+    pub fn assertions(verifier: AssertionVerifier, nonces: impl NonceStore) -> Self {
+        Self::by(Either::Assertion(verifier), nonces)
+    }
+
+    fn by(verifier: Either, nonces: impl NonceStore) -> Self {
+        Self { verifier, nonces: Arc::new(nonces), clock: Arc::new(SystemClock::new()) }
     }
 
     /// Takes the time from this clock instead of the system's.
@@ -84,7 +112,7 @@ impl Step for VerifyIdentity {
     async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
         passage.head.extensions.remove::<VerifiedCaller>();
         let now = passage.now(|| self.clock.now()).wall();
-        let verdict = match self.verifier.verify_once(passage.head, None, now) {
+        let verdict = match self.verifier.verify_once(passage.head, now) {
             Ok(unspent) => self.spend(unspent).await,
             Err(error) => Err(error),
         };

@@ -111,6 +111,8 @@ reasons! {
     NotCovered = "not_covered",
     WrongDigest = "wrong_digest",
     WrongSignature = "wrong_signature",
+    WrongIssuer = "wrong_issuer",
+    WrongAudience = "wrong_audience",
     Undecodable = "undecodable",
     Replayed = "replayed",
     ReauthRequired = "reauth_required",

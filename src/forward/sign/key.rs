@@ -6,8 +6,10 @@
 
 use ring::hmac;
 use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RsaKeyPair,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use super::verify_key::{VerifyingKey, VerifyingKeys};
 use crate::forward::error::ConfigError;
 
-/// How a request is signed (RFC 9421 §3.3).
+/// How a request (RFC 9421 §3.3) or an assertion (RFC 7518 §3.1) is signed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -25,6 +27,8 @@ pub enum Algorithm {
     Ed25519,
     /// `ecdsa-p256-sha256`.
     EcdsaP256Sha256,
+    /// `rsa-v1_5-sha256`: for assertions alone.
+    RsaPkcs1Sha256,
 }
 
 impl Algorithm {
@@ -35,6 +39,18 @@ impl Algorithm {
             Self::HmacSha256 => "hmac-sha256",
             Self::Ed25519 => "ed25519",
             Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
+            Self::RsaPkcs1Sha256 => "rsa-v1_5-sha256",
+        }
+    }
+
+    /// The word in an assertion's header; `None` for what signs none, since whoever could verify could sign.
+    #[must_use]
+    pub const fn jws_word(self) -> Option<&'static str> {
+        match self {
+            Self::HmacSha256 => None,
+            Self::Ed25519 => Some("EdDSA"),
+            Self::EcdsaP256Sha256 => Some("ES256"),
+            Self::RsaPkcs1Sha256 => Some("RS256"),
         }
     }
 }
@@ -55,6 +71,15 @@ pub enum KeyFault {
     /// Not a key of its algorithm.
     #[error("is no key of its algorithm")]
     Malformed,
+    /// An RSA modulus of fewer than 2,048 bits.
+    #[error("has fewer than 2,048 bits")]
+    ShortModulus,
+    /// Of an algorithm that does not sign here: RSA for requests, a symmetric key for assertions.
+    #[error("is of an algorithm that does not sign here")]
+    Algorithm,
+    /// No JSON Web Key Set (RFC 7517 §5), or one that shows a private key.
+    #[error("set is no set of public keys")]
+    Set,
 }
 
 /// A key that signs, under the name that receivers know it by.
@@ -71,6 +96,7 @@ enum Secret {
     Hmac(hmac::Key),
     Ed25519(Arc<Ed25519KeyPair>),
     P256(Arc<EcdsaKeyPair>),
+    Rsa(Arc<RsaKeyPair>),
 }
 
 impl SigningKey {
@@ -106,10 +132,28 @@ impl SigningKey {
         Ok(Self { id, secret: Secret::P256(Arc::new(pair)) })
     }
 
+    /// An RSA key of 2,048 to 4,096 bits for assertions, as PKCS#8 in DER.
+    ///
+    /// # Errors
+    /// [`ConfigError::Key`] for the name, for fewer bits, and for what is no such key.
+    pub fn rsa_pkcs1_sha256(id: &str, pkcs8: &[u8]) -> Result<Self, ConfigError> {
+        let id = name(id)?;
+        let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|rejected| {
+            let is_short = rejected.to_string() == "TooSmall"; // the library has no other way to say it
+            if is_short { short_modulus() } else { malformed() }
+        })?;
+        Ok(Self { id, secret: Secret::Rsa(Arc::new(pair)) })
+    }
+
     /// The name that receivers know this key by.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The same key under another name.
+    pub(in crate::forward) fn renamed(self, id: Arc<str>) -> Self {
+        Self { id, ..self }
     }
 
     /// How this key signs.
@@ -119,6 +163,7 @@ impl SigningKey {
             Secret::Hmac(_) => Algorithm::HmacSha256,
             Secret::Ed25519(_) => Algorithm::Ed25519,
             Secret::P256(_) => Algorithm::EcdsaP256Sha256,
+            Secret::Rsa(_) => Algorithm::RsaPkcs1Sha256,
         }
     }
 
@@ -134,16 +179,26 @@ impl SigningKey {
             Secret::P256(pair) => {
                 VerifyingKey::of_public(id, self.algorithm(), pair.public_key().as_ref())
             }
+            Secret::Rsa(pair) => {
+                let PublicKeyComponents { n, e }: PublicKeyComponents<Vec<u8>> =
+                    pair.public().into();
+                VerifyingKey::of_rsa(id, n.into(), e.into())
+            }
         }
     }
 
     /// `None` if the operating system has no randomness for a signature that needs some.
-    pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(in crate::forward) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match &self.secret {
             Secret::Hmac(key) => Some(hmac::sign(key, message).as_ref().to_vec()),
             Secret::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
             Secret::P256(pair) => {
                 pair.sign(&SystemRandom::new(), message).ok().map(|made| made.as_ref().to_vec())
+            }
+            Secret::Rsa(pair) => {
+                let mut made = vec![0; pair.public().modulus_len()];
+                let signed = pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut made);
+                signed.ok().map(|()| made)
             }
         }
     }
@@ -183,16 +238,19 @@ impl KeyRing {
     /// The keys that verify what this ring signs.
     #[must_use]
     pub fn verifying(&self) -> VerifyingKeys {
-        let keys = [&self.first].into_iter().chain(self.older.iter());
-        VerifyingKeys::of(keys.map(SigningKey::verifying).collect())
+        VerifyingKeys::of(self.all().map(SigningKey::verifying).collect())
     }
 
     pub(super) fn first(&self) -> &SigningKey {
         &self.first
     }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &SigningKey> {
+        [&self.first].into_iter().chain(self.older.iter())
+    }
 }
 
-const KEYS: &str = "keys";
+pub(in crate::forward) const KEYS: &str = "keys";
 const COUNT: ConfigError = ConfigError::OutOfRange { setting: KEYS };
 
 /// 1 to 4 names, no two of them equal.
@@ -230,6 +288,10 @@ pub(super) fn strong(key: &[u8]) -> Result<(), ConfigError> {
         (_, ..8) => Err(ConfigError::Key { fault: KeyFault::Weak }),
         _ => Ok(()),
     }
+}
+
+pub(super) fn short_modulus() -> ConfigError {
+    ConfigError::Key { fault: KeyFault::ShortModulus }
 }
 
 pub(super) fn malformed() -> ConfigError {

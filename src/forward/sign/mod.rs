@@ -11,8 +11,10 @@ mod key;
 mod verify_key;
 
 pub(crate) use base::{Base, CONTENT_DIGEST, Params, Target, digest_field};
+pub(super) use key::KEYS;
 pub(crate) use key::is_key_name;
 pub use key::{Algorithm, KeyFault, KeyRing, SigningKey};
+pub(super) use verify_key::PublicParts;
 pub use verify_key::{VerifyingKey, VerifyingKeys};
 
 use base64::Engine as _;
@@ -74,6 +76,9 @@ impl Signing {
         let whole = self.life.subsec_nanos() == 0;
         if !whole || !(1..=LONGEST_LIFE).contains(&self.life.as_secs()) {
             return Err(ConfigError::OutOfRange { setting: "lifetime" });
+        }
+        if self.keys.all().any(|key| key.algorithm() == Algorithm::RsaPkcs1Sha256) {
+            return Err(ConfigError::Key { fault: KeyFault::Algorithm });
         }
         if self.bound { Err(ConfigError::BodyNotBound) } else { Ok(()) }
     }

@@ -4,11 +4,14 @@
 //! 2. Comparing a symmetric signature takes equal time wherever it differs.
 
 use ring::hmac;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    UnparsedPublicKey, VerificationAlgorithm,
+};
 use std::fmt;
 use std::sync::Arc;
 
-use super::key::{Algorithm, distinct, malformed, name, strong};
+use super::key::{Algorithm, KeyFault, distinct, malformed, name, short_modulus, strong};
 use crate::forward::error::ConfigError;
 
 /// A key that verifies, under the name that a signature names it by.
@@ -24,6 +27,19 @@ pub struct VerifyingKey {
 enum Check {
     Hmac(hmac::Key),
     Public(Algorithm, Arc<[u8]>),
+    Rsa(Arc<[u8]>, Arc<[u8]>),
+}
+
+/// What a published key consists of.
+#[derive(Clone, Copy)]
+pub(in crate::forward) enum PublicParts<'a> {
+    Ed25519(&'a [u8]),
+    /// Uncompressed, without the 0x04.
+    P256(&'a [u8], &'a [u8]),
+    Rsa {
+        n: &'a [u8],
+        e: &'a [u8],
+    },
 }
 
 impl VerifyingKey {
@@ -61,6 +77,29 @@ impl VerifyingKey {
         Ok(Self::of_public(id, Algorithm::EcdsaP256Sha256, public))
     }
 
+    /// An RSA public key for assertions: modulus of 2,048 to 8,192 bits and exponent, big-endian without leading zeros.
+    ///
+    /// # Errors
+    /// [`ConfigError::Key`] for the name, for fewer bits, and for another form.
+    pub fn rsa_pkcs1_sha256(
+        id: &str,
+        modulus: &[u8],
+        exponent: &[u8],
+    ) -> Result<Self, ConfigError> {
+        let id = name(id)?;
+        let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+        let is_padded = |number: &[u8]| number.first().is_none_or(|&byte| byte == 0);
+        let forms = is_odd(modulus) && is_odd(exponent) && exponent != [1];
+        if !forms || is_padded(modulus) || is_padded(exponent) || exponent.len() > 4 {
+            return Err(malformed());
+        }
+        match (modulus.len(), modulus.first()) {
+            (..256, _) | (256, Some(..0x80)) => Err(short_modulus()),
+            (256..=1024, _) => Ok(Self::of_rsa(id, modulus.into(), exponent.into())),
+            _ => Err(malformed()),
+        }
+    }
+
     /// The name that signatures name this key by.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -73,6 +112,7 @@ impl VerifyingKey {
         match self.check {
             Check::Hmac(_) => Algorithm::HmacSha256,
             Check::Public(algorithm, _) => algorithm,
+            Check::Rsa(..) => Algorithm::RsaPkcs1Sha256,
         }
     }
 
@@ -84,13 +124,35 @@ impl VerifyingKey {
         Self { id, check: Check::Public(algorithm, public.into()) }
     }
 
+    pub(super) fn of_rsa(id: Arc<str>, modulus: Arc<[u8]>, exponent: Arc<[u8]>) -> Self {
+        Self { id, check: Check::Rsa(modulus, exponent) }
+    }
+
+    /// What may be published; nothing of a symmetric key.
+    pub(in crate::forward) fn public_parts(&self) -> Option<PublicParts<'_>> {
+        match &self.check {
+            Check::Hmac(_) | Check::Public(Algorithm::HmacSha256, _) => None,
+            Check::Public(Algorithm::Ed25519, public) => Some(PublicParts::Ed25519(public)),
+            Check::Public(Algorithm::EcdsaP256Sha256, public) => {
+                let (x, y) = public.strip_prefix(&[4])?.split_at_checked(32)?;
+                Some(PublicParts::P256(x, y))
+            }
+            Check::Public(Algorithm::RsaPkcs1Sha256, _) => None, // two numbers
+            Check::Rsa(n, e) => Some(PublicParts::Rsa { n, e }),
+        }
+    }
+
     /// Is this the signature of these bytes?
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let (form, public): (&'static dyn VerificationAlgorithm, _) = match &self.check {
             Check::Hmac(key) => return hmac::verify(key, message, signature).is_ok(),
+            Check::Rsa(n, e) => {
+                let public = RsaPublicKeyComponents { n, e };
+                return public.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok();
+            }
             Check::Public(Algorithm::Ed25519, public) => (&ED25519, public),
             Check::Public(Algorithm::EcdsaP256Sha256, public) => (&ECDSA_P256_SHA256_FIXED, public),
-            Check::Public(Algorithm::HmacSha256, _) => return false, // no public key has it
+            Check::Public(Algorithm::HmacSha256 | Algorithm::RsaPkcs1Sha256, _) => return false, // no such key is made
         };
         UnparsedPublicKey::new(form, public).verify(message, signature).is_ok()
     }
@@ -120,8 +182,20 @@ impl VerifyingKeys {
         Ok(Self::of(keys))
     }
 
-    pub(super) fn of(keys: Vec<VerifyingKey>) -> Self {
+    pub(in crate::forward) fn of(keys: Vec<VerifyingKey>) -> Self {
         Self(keys.into())
+    }
+
+    pub(in crate::forward) fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.0.iter()
+    }
+
+    /// Are they all public, so that none of those who verify can sign?
+    pub(crate) fn check_public(&self) -> Result<(), ConfigError> {
+        if self.0.iter().all(|key| key.public_parts().is_some()) {
+            return Ok(());
+        }
+        Err(ConfigError::Key { fault: KeyFault::Algorithm })
     }
 
     /// The key of this name.
