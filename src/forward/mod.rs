@@ -22,7 +22,6 @@ mod forwarding;
 mod hop;
 mod identity;
 pub(crate) mod mcp;
-#[expect(dead_code, reason = "the modes that mint come next")]
 pub(crate) mod mint;
 mod mode;
 mod names;
@@ -31,7 +30,6 @@ mod set;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub(crate) mod sign;
-#[cfg(feature = "signed")]
 mod target;
 #[cfg(test)]
 mod tests;
@@ -50,14 +48,14 @@ pub use error::{ConfigError, ForwardError, UrlFault};
 pub use forwarding::{Forwarding, Outcome, Prepared};
 pub use hop::Cleaned;
 pub use identity::{Field, Identity};
+pub use mint::{Actor, Exchange, IdpToken, Passthrough, SubjectFrom, UserOidc};
+pub(crate) use mint::{Asked, Credential, Mints, Obtaining};
 pub use mode::Mode;
 pub use overrides::Override;
 pub use set::ForwardSet;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
-#[cfg(feature = "signed")]
-#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use target::Target;
 pub use upstream::Upstream;
 pub use write::Overflow;

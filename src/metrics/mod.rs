@@ -88,8 +88,8 @@ use self::silent as meters;
 #[cfg(feature = "signed")]
 pub(crate) use self::meters::verified;
 pub(crate) use self::meters::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, MintMeter, OnBus, StoreMeter,
-    bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, MintMeter, OnBus,
+    StoreMeter, bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
 };
 #[cfg(feature = "redis")]
 pub(crate) use self::meters::{reconnected, script_loaded};

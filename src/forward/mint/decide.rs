@@ -149,7 +149,11 @@ mod tests {
             ("F112 no refresh token, over", link(false, Some(0), None), Next::Reauth),
             ("F112 neither", link(false, None, None), send(10)),
             ("F112 got after its end", link(true, Some(0), Some(10)), Next::Refresh),
-            ("F110 broken", UserLink { broken: true, ..link(true, Some(3_600), None) }, Next::Reauth),
+            (
+                "F110 broken",
+                UserLink { broken: true, ..link(true, Some(3_600), None) },
+                Next::Reauth,
+            ),
             (
                 "F112 an empty refresh token is none",
                 UserLink { refresh_token: Some(Secret::new("")), ..link(true, Some(-1), None) },
@@ -177,7 +181,8 @@ mod tests {
     fn audiences() {
         let jwt = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
         let said = UserLink { audiences: vec!["b".into(), "a".into()], ..UserLink::new("opaque") };
-        let other = UserLink { audiences: vec!["b".into()], ..UserLink::new(jwt(r#"{"aud":"a"}"#)) };
+        let other =
+            UserLink { audiences: vec!["b".into()], ..UserLink::new(jwt(r#"{"aud":"a"}"#)) };
         for (name, link, want) in [
             ("F111 the link says so", said, true),
             ("F111 the link says otherwise", other, false),

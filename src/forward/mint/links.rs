@@ -68,7 +68,11 @@ impl Links {
             Err(_over) => Trouble::of(Reason::IssuerDeadline),
         };
         // the old one, for this time; whoever comes next asks again
-        if lasts(&link, self.clock.now().wall()) { held(link, Duration::ZERO) } else { Err(trouble) }
+        if lasts(&link, self.clock.now().wall()) {
+            held(link, Duration::ZERO)
+        } else {
+            Err(trouble)
+        }
     }
 
     /// The link once it was refreshed, here or elsewhere; an error if there are no new tokens now.

@@ -235,7 +235,10 @@ impl Minter {
         last.map_err(|failed| Trouble::store(failed.source))
     }
 
-    async fn attempt(&self, request: &IssueRequest) -> Result<Result<IssueAnswer, Failed>, Trouble> {
+    async fn attempt(
+        &self,
+        request: &IssueRequest,
+    ) -> Result<Result<IssueAnswer, Failed>, Trouble> {
         let asked = self.issuer.issue(request.clone());
         tokio::time::timeout(ATTEMPT, asked).await.map_err(|_over| Trouble::of(Reason::Deadline))
     }

@@ -116,16 +116,13 @@ impl Links {
 
     async fn attempts(&self, token: Secret) -> Result<RefreshAnswer, Trouble> {
         let deadline = |_over| Trouble::of(Reason::IssuerDeadline);
-        let attempt =
-            || tokio::time::timeout(ATTEMPT, self.issuer.refresh(token.clone()));
+        let attempt = || tokio::time::timeout(ATTEMPT, self.issuer.refresh(token.clone()));
         let answer = match attempt().await.map_err(deadline)? {
             Err(failed) if failed.may_retry => attempt().await.map_err(deadline)?,
             answer => answer,
         };
-        answer.map_err(|failed| Trouble {
-            reason: Reason::IssuerError,
-            source: Some(failed.source),
-        })
+        answer
+            .map_err(|failed| Trouble { reason: Reason::IssuerError, source: Some(failed.source) })
     }
 
     /// The provider will never give new tokens for this one; perhaps the user has signed in again meanwhile.

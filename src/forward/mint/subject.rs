@@ -189,7 +189,11 @@ mod tests {
             ("F129 itself", json!({"sub": "svc-y"}), true),
             ("F129 of its issuer", json!({"sub": "svc-y", "iss": "https://as.example"}), true),
             ("F129 of another", json!({"sub": "svc-y", "iss": "https://evil.example"}), false),
-            ("F129 issuer no string", json!({"sub": "svc-y", "iss": ["https://as.example"]}), false),
+            (
+                "F129 issuer no string",
+                json!({"sub": "svc-y", "iss": ["https://as.example"]}),
+                false,
+            ),
             ("F129 issuer null", json!({"sub": "svc-y", "iss": null}), false),
             ("F129 several", json!([{"sub": "svc-y"}]), false),
             ("F129 a list of subjects", json!({"sub": ["svc-y"]}), false),

@@ -27,9 +27,11 @@ pub(crate) struct MintMeter(Arc<Counters>);
 impl MintMeter {
     /// Looked for a credential: `hit`, `miss`, `joined` or `paused`.
     pub(crate) fn looked(&self, upstream: &str, result: &'static str) {
-        self.0.count(upstream, [result, "", "", ""], || {
-            counter!(CACHE, "upstream" => upstream.to_owned(), "result" => result)
-        });
+        self.0.count(
+            upstream,
+            [result, "", "", ""],
+            || counter!(CACHE, "upstream" => upstream.to_owned(), "result" => result),
+        );
     }
 
     /// An issuer answered after so many nanoseconds, or did not.
