@@ -53,8 +53,9 @@ impl ForwardOptions {
     }
 
     fn minting(upstream: Upstream, mode: Mode, source: impl Mints + 'static) -> Self {
-        let mint = Some(Minting { mode, source: Arc::new(source) });
-        Self { mint, ..Self::new(upstream, mode) }
+        let mut options = Self::new(upstream, mode);
+        options.mint = Some(Minting { mode, source: Arc::new(source) });
+        options
     }
 
     /// A source, and of this mode.
