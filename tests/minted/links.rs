@@ -1,0 +1,1 @@
+//! tbd tbd tbd tbd
