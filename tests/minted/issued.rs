@@ -160,7 +160,8 @@ async fn what_the_issuer_is_told() {
         assert!(asked.subject_token.is_none() && asked.actor_token.is_none(), "{name}");
     }
     let tokens = IdpToken::new(&house.auth, issuer.clone()).user_type(|_| UserType::Service);
-    let options = in_a_set_of_its_own(ForwardOptions::idp_token(super::support::upstream(), tokens));
+    let options =
+        in_a_set_of_its_own(ForwardOptions::idp_token(super::support::upstream(), tokens));
     assert_eq!(verdict(&house.service(options, &upstream), "tba_alice").await, (200, None));
     assert_eq!(issuer.asked()[0].user_type, UserType::Service, "F100 said otherwise");
 }

@@ -12,7 +12,9 @@ use tower::{Layer, ServiceExt};
 use tower_bearer::Authenticator;
 use tower_bearer::clock::{Clock, ManualClock, Timestamp};
 use tower_bearer::forward::{ForwardOptions, ForwardSet, Upstream};
-use tower_bearer::id::{AccountId, ExternalId, Issuer as IssuerId, ServiceId, TokenId, WorkspaceId};
+use tower_bearer::id::{
+    AccountId, ExternalId, Issuer as IssuerId, ServiceId, TokenId, WorkspaceId,
+};
 use tower_bearer::rejection::Rejection;
 use tower_bearer::stack::{BearerCheck, BearerStack, IdentityForward};
 use tower_bearer::store::{
@@ -159,6 +161,23 @@ pub(crate) async fn call(service: &Service, token: &str) -> (Verdict, HeaderMap)
 
 pub(crate) async fn verdict(service: &Service, token: &str) -> Verdict {
     call(service, token).await.0
+}
+
+/// Requests at the same time, each in a task of its own: their verdicts, in order.
+pub(crate) async fn verdicts<T: Into<String>>(
+    service: &Service,
+    tokens: impl IntoIterator<Item = T>,
+) -> Vec<Verdict> {
+    let begin = |token: T| {
+        let (service, token) = (service.clone(), token.into());
+        tokio::spawn(async move { verdict(&service, &token).await })
+    };
+    let tasks: Vec<_> = tokens.into_iter().map(begin).collect();
+    let mut verdicts = Vec::new();
+    for task in tasks {
+        verdicts.push(task.await.unwrap());
+    }
+    verdicts
 }
 
 /// Every `Authorization` that the upstream saw since the last time.

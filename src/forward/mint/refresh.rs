@@ -157,7 +157,9 @@ impl Links {
         };
         let tries = async {
             for pause in TRIES {
-                tokio::time::sleep(pause).await;
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
                 match self.replace(&subject, fresh.clone()).await {
                     Ok(Replaced::Stored) => {
                         hear(Refreshed::Link(next(fresh.clone())));
