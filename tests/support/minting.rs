@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt};
 use tower_bearer::Authenticator;
+use tower_bearer::audit::{AuditSink, TracingSink};
 use tower_bearer::clock::{Clock, ManualClock, Timestamp};
 use tower_bearer::forward::{ForwardOptions, ForwardSet, Upstream};
 use tower_bearer::id::{
@@ -55,6 +56,11 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::telling(TracingSink::new())
+    }
+
+    /// One whose events go here.
+    pub(crate) fn telling(sink: impl AuditSink) -> Self {
         let kind = |name, prefix, subject| {
             TokenKind::new(name).prefix(prefix).subject(subject).narrowed(["a"]).opaque(1, 64)
         };
@@ -68,6 +74,7 @@ impl House {
         let auth = Authenticator::builder(kinds, tokens.clone())
             .clock(clock.clone())
             .ttl_jitter(0.0)
+            .audit(sink)
             .audit_denied_per_second(1_000_000)
             .build()
             .unwrap();
@@ -280,7 +287,7 @@ impl<Q, A: Clone> Scripted<Q, A> {
             Play::Answer(answer) => Ok(number(at, answer)),
             Play::Fail { may_retry } => Err(Unheard { may_retry }),
             Play::Hang => pending().await,
-            Play::Panic => panic!("an issuer's own bug"),
+            Play::Panic => panic!("a store's own bug, or an issuer's"),
         }
     }
 }
