@@ -300,14 +300,16 @@ impl IdentityIssuer for Minting {
     }
 
     async fn issue(&self, request: IssueRequest) -> Result<IssueAnswer, Unheard> {
-        self.next(request, |at, answer| match answer {
-            // `T1`, `T2`, …
-            IssueAnswer::Token { secret, expires_at } if secret.expose() == "T" => {
-                IssueAnswer::Token { secret: format!("T{at}").into(), expires_at }
+        let numbered = |at, answer| {
+            if let IssueAnswer::Token { secret, expires_at } = &answer
+                && secret.expose() == "T"
+            {
+                let expires_at = *expires_at;
+                return IssueAnswer::Token { secret: format!("T{at}").into(), expires_at };
             }
-            answer => answer,
-        })
-        .await
+            answer
+        };
+        self.next(request, numbered).await
     }
 }
 

@@ -53,10 +53,7 @@ const LOOKS: Duration = Duration::from_millis(200);
 impl Links {
     /// The link of a subject, with new tokens if it needs some.
     pub(super) async fn usable(self: Arc<Self>, subject: SubjectKey) -> Answer<Arc<Held>, Refusal> {
-        let link = match self.current(&subject).await? {
-            Some(link) => link,
-            None => return Ok(Err(Refusal::Login)),
-        };
+        let Some(link) = self.current(&subject).await? else { return Ok(Err(Refusal::Login)) };
         match decide(&link, self.clock.now().wall()) {
             Next::Send(life) => return held(link, life),
             Next::Reauth => return Ok(Err(Refusal::Reauth)),
