@@ -100,6 +100,15 @@ pub enum ConfigError {
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     #[error("mode has no keys; use ForwardOptions::signed_headers or ForwardOptions::assertion")]
     NoKeys,
+    /// A mode that mints without what it mints by, which only the constructor of the mode's name gives.
+    #[error("mode {mode} has no source; use the constructor of ForwardOptions of its name")]
+    NoSource {
+        /// The mode's word.
+        mode: &'static str,
+    },
+    /// A user's own token, and nobody said for which audience it must be made.
+    #[error("user_oidc has no audience; say for_audience or dangerously_any_audience")]
+    NoAudience,
     /// An override that is no JSON object, has an unknown key, a key twice, or a value of the wrong type.
     #[error("override is not one object of known keys with values of their types")]
     Override,

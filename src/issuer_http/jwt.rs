@@ -24,6 +24,7 @@ impl Signer {
         let word = match key.algorithm() {
             Algorithm::Ed25519 => "EdDSA",
             Algorithm::EcdsaP256Sha256 => "ES256",
+            Algorithm::RsaPkcs1Sha256 => "RS256",
             Algorithm::HmacSha256 => return Err(ConfigError::Key { fault: KeyFault::Malformed }),
         };
         Ok(Self { client_id: client_id.into(), key, word, clock: Arc::new(SystemClock::new()) })
