@@ -11,6 +11,8 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, response};
 
 #[cfg(feature = "signed")]
+use std::sync::Arc;
+
 use super::assertion::Claims;
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
@@ -290,6 +292,11 @@ impl Forwarding {
     pub(crate) fn mint(&self) -> Option<&dyn Mints> {
         let sends = matches!(self.action, Action::Send(_)) && self.mode().mints();
         self.options.mint.as_ref().filter(|_| sends).map(Minting::source)
+    }
+
+    /// The same, for whoever outlives the request.
+    pub(crate) fn shared_mint(&self) -> Option<Arc<dyn Mints>> {
+        self.mint().and(self.options.mint.as_ref()).map(Minting::shared)
     }
 
     /// A static header never stands where a credential of the caller's would.

@@ -22,6 +22,8 @@ pub(crate) struct Credential {
     pub(crate) bare: HeaderValue,
     /// SHA-256 of the token: to tell whether a cache still holds what was sent, and for events.
     pub(crate) digest: [u8; 32],
+    /// Where it is kept, if it is.
+    pub(super) key: Option<[u8; 32]>,
 }
 
 impl Credential {
@@ -37,6 +39,7 @@ impl Credential {
             bearer: sensitive(&format!("Bearer {text}"))?,
             bare: sensitive(text)?,
             digest: Sha256::digest(text.as_bytes()).into(),
+            key: None,
         })
     }
 }
@@ -70,8 +73,8 @@ pub(crate) trait Mints: Send + Sync {
     fn obtain(&self, asked: &Asked<'_>) -> Obtaining;
 
     /// Hears that the upstream did not accept this credential: nobody else is to be given it.
-    fn refused(&self, asked: &Asked<'_>, digest: &[u8; 32]) {
-        let _ = (asked, digest);
+    fn refused(&self, context: &AuthContext, credential: &Credential) {
+        let _ = (context, credential);
     }
 
     /// What is wrong with its settings: asked once, when forwarding is built.

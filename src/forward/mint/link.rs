@@ -14,6 +14,7 @@ use super::unsaved::Unsaved;
 use crate::authenticator::Authenticator;
 use crate::cache::{CacheSettings, Change, Facts, Known, Trouble};
 use crate::clock::Moment;
+use crate::context::AuthContext;
 use crate::forward::error::ConfigError;
 use crate::metrics::MintMeter;
 use crate::rejection::{Reason, Rejection};
@@ -150,9 +151,9 @@ impl Mints for UserOidc {
         })
     }
 
-    fn refused(&self, asked: &Asked<'_>, digest: &[u8; 32]) {
-        if let Some(subject) = asked.context.subject_key() {
-            self.facts.drop_known_if(subject, |held| held.credential.digest == *digest);
+    fn refused(&self, context: &AuthContext, credential: &Credential) {
+        if let Some(subject) = context.subject_key() {
+            self.facts.drop_known_if(subject, |held| held.credential.digest == credential.digest);
         }
     }
 
