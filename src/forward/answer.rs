@@ -3,13 +3,16 @@
 //! 1. Fields that end at this hop, and whatever looks like our identity or is an id of our own hop (RFC 9110 §7.6.1).
 //! 2. In front of clients, the challenge of a 401 or 403: it would send them to somebody else's login. A refusal that one
 //!    of this crate's layers made keeps its own.
-//! 3. One value serves every request that upgrades nothing: a request costs a reference count.
+//! 3. The id of MCP stays for a layer outside that binds it to its caller, if there is one.
+//! 4. One value serves every request that upgrades nothing: a request costs a reference count.
 
 use http::header::{HeaderName, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
 use super::hop::Cleaned;
+use super::mcp::{BoundId, MCP_SESSION_ID};
 use super::set::ForwardSet;
 use crate::gate::{After, Notes};
 use crate::rejection::Rejection;
@@ -18,6 +21,7 @@ use crate::rejection::Rejection;
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerCleaner {
     usual: Arc<Cleaning>,
+    bound: Arc<Cleaning>,
 }
 
 /// What becomes of an upstream's own challenge.
@@ -31,16 +35,21 @@ pub(crate) enum Challenge {
 
 impl AnswerCleaner {
     pub(crate) fn new(set: &ForwardSet, challenge: Challenge) -> Self {
-        let set = set.clone();
-        Self { usual: Arc::new(Cleaning { set, request: Cleaned::default(), challenge }) }
+        let of = |id| {
+            let set = set.clone();
+            Arc::new(Cleaning { set, request: Cleaned::default(), challenge, id })
+        };
+        Self { usual: of(Id::Removed), bound: of(Id::Left) }
     }
 
     /// Has the answer to a request cleaned, by what was done to the request.
-    pub(crate) fn note(&self, notes: &mut Notes, request: &Cleaned) {
-        notes.after = Some(if request.upgrades() {
-            Arc::new(Cleaning { request: *request, ..Cleaning::clone(&self.usual) })
+    pub(crate) fn note(&self, notes: &mut Notes, request: &Cleaned, head: &Parts) {
+        let bound = BoundId::is_in(&head.extensions);
+        let cleaning = if bound { &self.bound } else { &self.usual };
+        notes.afterwards(if request.upgrades() {
+            Arc::new(Cleaning { request: *request, ..Cleaning::clone(cleaning) })
         } else {
-            Arc::clone(&self.usual) as Arc<dyn After>
+            Arc::clone(cleaning) as Arc<dyn After>
         });
     }
 }
@@ -50,11 +59,26 @@ struct Cleaning {
     set: ForwardSet,
     request: Cleaned,
     challenge: Challenge,
+    id: Id,
+}
+
+/// What becomes of the `Mcp-Session-Id` of an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Id {
+    Removed,
+    Left,
 }
 
 impl After for Cleaning {
     fn apply(&self, status: StatusCode, headers: &mut HeaderMap, refusal: Option<&Rejection>) {
+        let ids: Vec<_> = match self.id {
+            Id::Removed => Vec::new(),
+            Id::Left => headers.get_all(MCP_SESSION_ID).iter().cloned().collect(),
+        };
         let _counts = self.set.clean_response(status, headers, &self.request);
+        for id in ids {
+            headers.append(MCP_SESSION_ID, id);
+        }
         let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if denied && refusal.is_none() && self.challenge == Challenge::Dropped {
             headers.remove(WWW_AUTHENTICATE);

@@ -204,7 +204,7 @@ fn scalar(attribute: &Attribute) -> Result<Cow<'_, str>, Fault> {
 }
 
 /// JSON has no word for what is not finite.
-fn is_finite(attribute: &Attribute) -> bool {
+pub(super) fn is_finite(attribute: &Attribute) -> bool {
     match attribute {
         Attribute::Number(number) => number.is_finite(),
         Attribute::List(items) => items.iter().all(is_finite),

@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-#[cfg(feature = "signed")]
-use super::sign::KeyFault;
+use super::key_rules::KeyFault;
 
 /// A setting of identity forwarding that cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -50,6 +49,9 @@ pub enum ConfigError {
     /// `dangerously_keep` names a field that is no client credential, or one that never passes.
     #[error("dangerously_keep names a field that is not removed as a credential or never passes")]
     NotKeepable,
+    /// The key of identity in `_meta` has no reverse-DNS prefix of two labels or more, no name, or it belongs to MCP.
+    #[error("key of _meta is not a reverse-dns prefix, `/` and a name, or it belongs to mcp")]
+    MetaKey,
     /// The upstream's name is not 1 to 64 of `a` to `z`, `0` to `9` and `-`.
     #[error("upstream name is not 1 to 64 of a-z, 0-9 and `-`")]
     UpstreamName,
@@ -78,8 +80,6 @@ pub enum ConfigError {
         setting: &'static str,
     },
     /// A key that must not sign or verify.
-    #[cfg(feature = "signed")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     #[error("key {fault}")]
     Key {
         /// What is wrong with it.
@@ -92,11 +92,6 @@ pub enum ConfigError {
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     #[error("mode has no keys; use ForwardOptions::signed_headers or ForwardOptions::assertion")]
     NoKeys,
-    /// The body cannot be part of the signature here: both ends must say `without_body`.
-    #[cfg(feature = "signed")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
-    #[error("layers cannot bind the body to the signature yet; say without_body at both ends")]
-    BodyNotBound,
     /// A mode that mints without what it mints by, which only the constructor of the mode's name gives.
     #[error("mode {mode} has no source; use the constructor of ForwardOptions of its name")]
     NoSource {

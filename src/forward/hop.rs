@@ -173,6 +173,18 @@ const END_TO_END: [&str; 6] =
 /// Fields that frame or route a message and so cannot stand in its trailers (RFC 9110 §6.5.1).
 const FRAMING: [&str; 2] = ["content-length", "host"];
 
+/// Removes what `drops` names, and what would frame or route the message.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap, drops: impl Fn(&[u8]) -> bool) {
+    let mut doomed = Doomed::default();
+    for name in trailers.keys() {
+        let frames = FRAMING.iter().any(|framing| name.as_str() == *framing);
+        if frames || drops(name.as_str().as_bytes()) {
+            doomed.push(name.clone());
+        }
+    }
+    doomed.remove_from(trailers);
+}
+
 /// `TE` with a member `trailers` becomes exactly that; every other one goes.
 fn keep_trailers(headers: &mut HeaderMap) {
     let coding = |member: &[u8]| -> bool {

@@ -15,12 +15,16 @@ pub(crate) mod assertion;
 mod attribute;
 mod body;
 mod config;
+pub(crate) mod edge;
 mod encode;
 mod error;
 mod fold;
 mod forwarding;
+mod hmac;
 mod hop;
 mod identity;
+mod key_rules;
+mod known;
 pub(crate) mod mcp;
 pub(crate) mod mint;
 mod mode;
@@ -43,19 +47,23 @@ pub use assertion::{AssertionKey, Assertions, JwksService};
 pub use attribute::Attribute;
 pub use body::ForwardBody;
 pub use config::ForwardOptions;
+pub use edge::{Edge, EdgeFuture, EdgeRules};
 pub use encode::Padding;
 pub use error::{ConfigError, ForwardError, UrlFault};
 pub use forwarding::{Forwarding, Outcome, Prepared};
 pub use hop::Cleaned;
 pub use identity::{Field, Identity};
+pub use key_rules::KeyFault;
+pub(crate) use known::{EditIdentity, known_of};
+pub use mcp::{McpMetaFuture, McpMetaService};
 pub use mint::{Actor, Exchange, IdpToken, Passthrough, SubjectFrom, UserOidc};
 pub(crate) use mint::{Asked, Credential, Mints, Obtaining};
 pub use mode::Mode;
 pub use overrides::Override;
-pub use set::ForwardSet;
+pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
-pub use sign::{Algorithm, KeyFault, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
+pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
 pub use target::Target;
 pub use upstream::Upstream;
 pub use write::Overflow;
@@ -63,6 +71,7 @@ pub use write::Overflow;
 pub(crate) use {
     fold::Pattern,
     identity::{CLAIMS, HEADERS},
+    key_rules::is_key_name,
     names::{DEFAULT_PREFIX, emitted_name, prefix},
     upstream::Authority,
 };

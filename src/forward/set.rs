@@ -43,6 +43,16 @@ pub struct ForwardSet {
     rules: Arc<Rules>,
 }
 
+/// Whose trailers they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a message is a request or its answer")]
+pub enum TrailersOf {
+    /// A client's request.
+    Request,
+    /// The upstream's answer.
+    Answer,
+}
+
 impl ForwardSet {
     /// The set of this process: every upstream that is not given another one adds its names here.
     pub fn process() -> Self {
@@ -163,6 +173,15 @@ impl ForwardSet {
         let table = self.table();
         let upgrades = self.rules.upgrades.answered(status, request);
         hop::clean(headers, &upgrades, |name| Rules::answer_fate(table, name))
+    }
+
+    /// Removes from a message's trailers what is removed from its head, and what frames or routes a message (RFC 9110 §6.5.1).
+    pub fn clean_trailers(&self, trailers: &mut HeaderMap, from: TrailersOf) {
+        let table = self.table();
+        hop::clean_trailers(trailers, |name| match from {
+            TrailersOf::Request => self.rules.fate(table, name).is_some(),
+            TrailersOf::Answer => Rules::answer_fate(table, name).is_some(),
+        });
     }
 
     /// Adds a prefix that is emitted under, for every clone and for good.

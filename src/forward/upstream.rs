@@ -135,9 +135,7 @@ impl Upstream {
     }
 
     fn checked(name: &str, url: &str, wire: Wire) -> Result<Self, ConfigError> {
-        let is_label =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(is_label) {
+        if !is_upstream_name(name) {
             return Err(ConfigError::UpstreamName);
         }
         let (uri, origin) = parse(url, wire).map_err(|fault| ConfigError::Url { fault })?;
@@ -164,6 +162,12 @@ pub(super) const STATIC: &str = "static header";
 enum Wire {
     Private,
     Plain,
+}
+
+/// 1 to 64 of `a` to `z`, `0` to `9` and `-`.
+pub(super) fn is_upstream_name(name: &str) -> bool {
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(is_label)
 }
 
 fn parse(url: &str, wire: Wire) -> Result<(Uri, Origin), UrlFault> {

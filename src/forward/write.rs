@@ -89,6 +89,56 @@ impl Writer {
         identity: &Identity<'_>,
         omitted: &[Field],
     ) -> Result<Vec<u8>, serde_json::Error> {
+        self.sent().json(identity, omitted)
+    }
+
+    /// Members of a JSON object: the fields that are sent, in their order, and the attributes.
+    #[cfg(feature = "signed")]
+    pub(super) fn members<M: SerializeMap>(
+        &self,
+        identity: &Identity<'_>,
+        omitted: &[Field],
+        names: Names<'_>,
+        object: &mut M,
+    ) -> Result<(), M::Error> {
+        self.sent().members(identity, omitted, names, object)
+    }
+
+    fn sent(&self) -> Sent<'_> {
+        let sources = self.mapped.iter().map(|mapped| &*mapped.source);
+        Sent::new(self.fields, sources, &self.hidden)
+    }
+}
+
+/// What of an identity is sent as JSON.
+pub(super) struct Sent<'w> {
+    fields: Fields,
+    sources: Vec<&'w str>,
+    hidden: &'w Sensitive,
+}
+
+impl<'w> Sent<'w> {
+    /// These fields and attributes, without what is `hidden` in them.
+    pub(super) fn new(
+        fields: Fields,
+        sources: impl Iterator<Item = &'w str>,
+        hidden: &'w Sensitive,
+    ) -> Self {
+        let mut open: Vec<&str> = Vec::new();
+        for source in sources {
+            // one attribute may go into two headers
+            if !open.contains(&source) && !hidden.covers(source) {
+                open.push(source);
+            }
+        }
+        Self { fields, sources: open, hidden }
+    }
+
+    pub(super) fn json(
+        &self,
+        identity: &Identity<'_>,
+        omitted: &[Field],
+    ) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = Vec::new();
         let mut object = serde_json::Serializer::new(&mut out);
         let mut object = object.serialize_map(None)?;
@@ -98,8 +148,7 @@ impl Writer {
         Ok(out)
     }
 
-    /// Members of a JSON object: the fields that are sent, in their order, and the attributes.
-    pub(super) fn members<M: SerializeMap>(
+    fn members<M: SerializeMap>(
         &self,
         identity: &Identity<'_>,
         omitted: &[Field],
@@ -135,27 +184,14 @@ impl Writer {
                 }
             }
         }
-        let attributes: Vec<_> = self.shown(identity).collect();
+        let known = self.sources.iter().filter_map(|&source| {
+            Some((source, Shown { attribute: identity.attribute(source)?, hidden: self.hidden }))
+        });
+        let attributes: Vec<_> = known.collect();
         if !attributes.is_empty() {
             object.serialize_entry("attributes", &Members(&attributes))?;
         }
         Ok(())
-    }
-
-    /// The mapped attributes that are known and may be shown.
-    fn shown<'i>(
-        &'i self,
-        identity: &'i Identity<'_>,
-    ) -> impl Iterator<Item = (&'i str, Shown<'i>)> {
-        let mapped = self.mapped.iter().enumerate().filter(|(place, mapped)| {
-            let mut before = self.mapped.iter().take(*place); // one attribute may go into two headers
-            !before.any(|other| other.source == mapped.source)
-        });
-        let open = mapped.filter(|(_, mapped)| !self.hidden.covers(&mapped.source));
-        open.filter_map(|(_, mapped)| {
-            let attribute = identity.attribute(&mapped.source)?;
-            Some((&*mapped.source, Shown { attribute, hidden: &self.hidden }))
-        })
     }
 }
 
@@ -302,11 +338,11 @@ fn cost(name: &HeaderName, len: usize) -> usize {
     name.as_str().len() + len + 4 // `: ` and the end of the line
 }
 
-fn label(field: Field) -> &'static str {
+pub(super) fn label(field: Field) -> &'static str {
     FIELDS.iter().find(|(known, ..)| *known == field).map_or("", |(_, word, ..)| word)
 }
 
-fn refused(fault: Fault, field: impl Into<Cow<'static, str>>) -> ForwardError {
+pub(super) fn refused(fault: Fault, field: impl Into<Cow<'static, str>>) -> ForwardError {
     let field = field.into();
     match fault {
         Fault::Unencodable => ForwardError::Unencodable { field },

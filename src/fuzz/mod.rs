@@ -11,6 +11,7 @@ mod bus_line;
 mod cache_key;
 mod challenge;
 mod header_set;
+pub(crate) mod mcp_meta;
 mod path_resolve;
 #[cfg(feature = "redis")]
 mod redis_reply;
@@ -28,6 +29,7 @@ const BODIES: &[(&str, fn(&[u8]))] = &[
     ("cache_key", cache_key::holds),
     ("challenge", challenge::holds),
     ("header_set", header_set::holds),
+    ("mcp_meta", mcp_meta::holds),
     ("path_resolve", path_resolve::holds),
     #[cfg(feature = "redis")]
     ("redis_reply", redis_reply::holds),

@@ -19,7 +19,9 @@ pub struct Notes {
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) vary: Option<Arc<Vary>>,
     pub(crate) limits: Vec<LimitNote>,
-    pub(crate) after: Option<Arc<dyn After>>,
+    pub(super) after: Option<Arc<dyn After>>,
+    /// What later steps do to the answer: before `after` does, and the last one first.
+    pub(super) more: Vec<Arc<dyn After>>,
     /// What the token's last request learned, and what this one did.
     pub(crate) recall: Option<Arc<Recall>>,
     pub(crate) learned: Option<Box<Recall>>,
@@ -55,6 +57,14 @@ impl Notes {
         self.limits.push(note);
     }
 
+    /// Has something done to the answer. Later steps stand further inside, so theirs is done first.
+    pub(crate) fn afterwards(&mut self, after: Arc<dyn After>) {
+        match &self.after {
+            None => self.after = Some(after),
+            Some(_) => self.more.push(after),
+        }
+    }
+
     /// Where a step puts a fact that the next request of this token can use.
     pub(crate) fn learned(&mut self) -> &mut Recall {
         let epoch = self.epoch;
@@ -64,7 +74,7 @@ impl Notes {
     /// Writes the notes to an answer.
     pub(crate) fn apply<B>(&mut self, response: &mut http::Response<B>) {
         let status = response.status();
-        if let Some(after) = self.after.take() {
+        for after in self.more.drain(..).rev().chain(self.after.take()) {
             let refusal = response.extensions().get::<Rejection>().cloned();
             after.apply(status, response.headers_mut(), refusal.as_ref());
         }

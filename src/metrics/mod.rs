@@ -27,6 +27,7 @@
 //! | `tower_bearer_limiter_evicted_total` | counter | `map` |
 //! | `tower_bearer_forward_total` | counter | `upstream`, `mode` (`off`, `headers`, `signed_headers`), `outcome` (`sent`, `anonymous`, `stripped`, `refused`) |
 //! | `tower_bearer_forward_stripped_total` | counter: field names | `group` (`identity`, `credential`, `proxy`, `leg`) |
+//! | `tower_bearer_mcp_session_refused_total` | counter | – |
 //! | `tower_bearer_verify_total` (feature `signed`) | counter | `result`: `ok`, or why a forwarded identity was not believed |
 //! | `tower_bearer_forward_nominated_total` | counter: field names | – |
 //! | `tower_bearer_forward_mint_seconds` | histogram | `upstream`, `result` (`ok`, `reauth_required`, `login_required`, `identity_denied`, `step_up`, `refuses_us`, `busy`, `error`, `deadline`) |
@@ -71,7 +72,8 @@
 //! 8. Forwarding: what was removed from requests that went on. `joined` waited for a credential that was being minted already,
 //!    `paused` asked nobody because the issuer asks to be left alone. Of a user's own tokens `upstream` in
 //!    `forward_issuer_refuses_us_total` is the provider's name. A `link_persist_failed_total` that moves says that users will have
-//!    to sign in again once this process ends.
+//!    to sign in again once this process ends. `mcp_session_refused` counts ids that were not
+//!    bound to their caller, and ids of upstreams that could not be bound.
 
 #[cfg(feature = "metrics")]
 mod recorded;
@@ -89,7 +91,8 @@ use self::silent as meters;
 pub(crate) use self::meters::verified;
 pub(crate) use self::meters::{
     CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, MintMeter, OnBus,
-    StoreMeter, bus_lag, flushed, refused, revoked, shared_cache, shared_cache_breaker, suppressed,
+    StoreMeter, bus_lag, flushed, mcp_session_refused, refused, revoked, shared_cache,
+    shared_cache_breaker, suppressed,
 };
 #[cfg(feature = "redis")]
 pub(crate) use self::meters::{reconnected, script_loaded};

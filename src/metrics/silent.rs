@@ -174,6 +174,9 @@ impl MintMeter {
     pub(crate) fn not_persisted(&self) {}
 }
 
+#[inline]
+pub(crate) fn mcp_session_refused() {}
+
 #[cfg(feature = "signed")]
 #[inline]
 pub(crate) fn verified(_result: &'static str) {}

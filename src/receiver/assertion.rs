@@ -18,7 +18,7 @@ use super::verifier::{LEEWAY_SECS, only, refused, spent};
 use super::{Unspent, VerifiedCaller, VerifyError};
 use crate::clock::Timestamp;
 use crate::forward::assertion::{LONGEST, TYP};
-use crate::forward::sign::is_key_name;
+use crate::forward::is_key_name;
 use crate::forward::{ConfigError, DEFAULT_PREFIX, VerifyingKey, VerifyingKeys, emitted_name};
 use crate::rejection::Reason;
 use crate::store::NonceStore;

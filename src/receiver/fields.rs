@@ -7,7 +7,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::forward::sign::{LABEL, TAG, is_key_name};
+use crate::forward::is_key_name;
+use crate::forward::sign::{LABEL, TAG};
 
 /// Both fields, read.
 #[derive(Clone, Debug, Eq, PartialEq)]

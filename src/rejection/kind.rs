@@ -66,6 +66,18 @@ pub enum RejectionKind {
     BodyUnreadable,
     /// The upstream answered 401 to what it was told of the caller.
     UpstreamRefusedIdentity,
+    /// No JSON text that can be read (JSON-RPC 2.0 §4).
+    McpBodyInvalid,
+    /// `params` or `_meta` is there and no object: identity has no place in it.
+    McpParamsNotObject,
+    /// A member is there twice where identity goes.
+    McpDuplicateMember,
+    /// The body, or its batch, is larger than what is read.
+    McpBodyTooLarge,
+    /// A body that cannot be read, or none that identity could go into.
+    McpBodyUnsupported,
+    /// No such MCP session of this caller.
+    SessionNotFound,
 }
 
 /// How a kind reads.
@@ -103,7 +115,7 @@ impl RejectionKind {
         )
     }
 
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::InvalidRequest,
         Self::MissingCredential,
         Self::InvalidToken,
@@ -133,6 +145,12 @@ impl RejectionKind {
         Self::BodyTooLargeToSign,
         Self::BodyUnreadable,
         Self::UpstreamRefusedIdentity,
+        Self::McpBodyInvalid,
+        Self::McpParamsNotObject,
+        Self::McpDuplicateMember,
+        Self::McpBodyTooLarge,
+        Self::McpBodyUnsupported,
+        Self::SessionNotFound,
     ];
 
     /// The status of the answer.
@@ -313,7 +331,25 @@ impl RejectionKind {
                 "The upstream did not accept the forwarded identity.",
                 No,
             ),
+            Self::McpBodyInvalid => (StatusCode::BAD_REQUEST, "mcp_body_invalid", MESSAGE, No),
+            Self::McpParamsNotObject => {
+                (StatusCode::BAD_REQUEST, "mcp_params_not_object", MESSAGE, No)
+            }
+            Self::McpDuplicateMember => {
+                (StatusCode::BAD_REQUEST, "mcp_duplicate_member", MESSAGE, No)
+            }
+            Self::McpBodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "mcp_body_too_large", MESSAGE, No)
+            }
+            Self::McpBodyUnsupported => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "mcp_body_unsupported", MESSAGE, No)
+            }
+            Self::SessionNotFound => {
+                (StatusCode::NOT_FOUND, "session_not_found", "No such session.", No)
+            }
         };
         Wire { status, error, detail, challenge }
     }
 }
+
+const MESSAGE: &str = "The JSON-RPC message cannot be forwarded.";

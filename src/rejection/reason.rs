@@ -127,4 +127,5 @@ reasons! {
     BodyTooLarge = "body_too_large",
     BodyUnreadable = "body_unreadable",
     UpstreamRefused = "upstream_refused",
+    SessionNotFound = "session_not_found",
 }

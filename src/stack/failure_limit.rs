@@ -129,7 +129,7 @@ impl FailureLimit {
             return Err(Rejection::over_limit(refusal));
         }
         let failures = Arc::clone(&self.failures);
-        passage.notes.after = Some(Arc::new(Count { failures, peer, now_ms }));
+        passage.notes.afterwards(Arc::new(Count { failures, peer, now_ms }));
         Ok(Evidence::NONE)
     }
 }

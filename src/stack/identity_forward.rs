@@ -13,18 +13,17 @@ use http::request::Parts;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tower_layer::Layer;
 
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
-    AnswerCleaner, Asked, Challenge, ConfigError, Credential, Field, ForwardError, Forwarding,
-    Identity, Mints, Obtaining, Prepared,
+    AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
+    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, known_of,
 };
-use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
-use crate::scope::Scope;
-use crate::subject::Subject;
 
 /// Tells the upstream who is calling, and lets nobody else tell it.
 ///
@@ -53,7 +52,7 @@ use crate::subject::Subject;
 pub struct IdentityForward {
     targets: Arc<[Target]>,
     choose: Option<Arc<Choose>>,
-    edit: Option<Arc<Edit>>,
+    edit: Option<Arc<EditIdentity>>,
     told: Arc<AtomicBool>,
 }
 
@@ -63,13 +62,13 @@ pub struct IdentityForward {
 /// absolute and of the upstream's origin (RFC 6454 §4), else 500 `forward_origin_mismatch`: a redirect follower outside
 /// this layer gets nowhere else. The upstream's 401 and 403 are relayed with their challenges.
 ///
-/// The client's response body must be `Default`; map it where it is not (`hyper::body::Incoming`).
+/// The client takes requests with a [`ForwardBody`](crate::forward::ForwardBody), and answers come back with one, whatever its
+/// own body is.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ClientForward(IdentityForward);
 
 type Choose = dyn for<'r> Fn(&'r Parts, &'r AuthContext) -> Option<&'r str> + Send + Sync;
-type Edit = dyn for<'c> Fn(&Parts, &'c AuthContext, Identity<'c>) -> Identity<'c> + Send + Sync;
 
 /// One upstream.
 #[derive(Clone, Debug)]
@@ -192,6 +191,11 @@ impl IdentityForward {
         ClientForward(Self { targets, ..self.clone() })
     }
 
+    /// What is done with bodies, whichever upstream is chosen.
+    pub(super) fn edge(&self) -> EdgeRules {
+        EdgeRules::forwarding(self.targets.iter().map(|target| target.forwarding.set().clone()))
+    }
+
     /// All that can be done without waiting. The head is as it was where somebody must be asked.
     fn attempt_at(&self, passage: &mut Passage<'_>, side: Side) -> Attempt {
         let known = self.target(passage, side).and_then(|target| {
@@ -254,7 +258,7 @@ impl IdentityForward {
         } else {
             passage.context()?; // misordered if there is none
             passage.context.as_ref().and_then(|context| {
-                let known = known_of(context, forwarding)?;
+                let known = known_of(context, |field| forwarding.sends(field))?;
                 Some(match &self.edit {
                     Some(edit) => edit(passage.head, context, known),
                     None => known,
@@ -271,7 +275,7 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
-        target.answers.note(passage.notes, prepared.cleaned());
+        target.answers.note(passage.notes, prepared.cleaned(), passage.head);
         Ok(Evidence::FORWARDED)
     }
 
@@ -338,8 +342,11 @@ fn prepare(
     context: Option<&AuthContext>,
     identity: Option<&Identity<'_>>,
 ) -> Result<Prepared, ForwardError> {
-    let now = || context.map(|context| context.realm.clock.now().wall()).unwrap_or_default();
-    forwarding.prepare_request_at(head, identity, now)
+    let clock = context.filter(|_| forwarding.needs_time()).map(|context| &context.realm.clock);
+    match clock.map(Arc::clone) {
+        Some(clock) => forwarding.prepare_request_at(head, identity, move || clock.now().wall()),
+        None => forwarding.prepare_request(head, identity),
+    }
 }
 
 #[cfg(not(feature = "signed"))]
@@ -352,53 +359,30 @@ fn prepare(
     forwarding.prepare_request(head, identity)
 }
 
-/// What is known of the caller, as far as it is sent; `None` for an anonymous request.
-fn known_of<'c>(context: &'c AuthContext, forwarding: &Forwarding) -> Option<Identity<'c>> {
-    let caller = context.caller.as_deref()?;
-    let sends = |field| forwarding.sends(field);
-    let mut identity = match &caller.subject {
-        Subject::Account { id } => Identity::account(id.as_str()),
-        Subject::Service { id } => Identity::service(id.as_str()),
-        Subject::External { issuer, subject: _, email } => {
-            // hashed when the facts were loaded; without digits there is no id, and the request is refused
-            let digits = caller.subject_key.external_hex().unwrap_or_default();
-            let external = Identity::external_of_digest(issuer.as_str(), digits);
-            match email.as_ref().filter(|_| sends(Field::Email)) {
-                Some(email) => external.with_email(email.as_str()),
-                None => external,
-            }
-        }
-    };
-    let workspace = context.workspace().or(caller.workspace.as_ref());
-    if let Some(workspace) = workspace.filter(|_| sends(Field::Workspace)) {
-        identity = identity.with_workspace(workspace.as_str());
-    }
-    if let Some(membership) = context.membership().filter(|_| sends(Field::Role)) {
-        identity = identity.with_role(membership.role());
-    }
-    if let Some(app) = context.app().filter(|_| sends(Field::App)) {
-        identity = identity.with_app(app.id().as_str());
-    }
-    if let Some(client) = caller.client_id.as_ref().filter(|_| sends(Field::Client)) {
-        identity = identity.with_client(client.as_str());
-    }
-    if sends(Field::Scopes) {
-        identity = identity.with_scopes(caller.rights.effective().iter().map(Scope::as_str));
-    }
-    if sends(Field::AuthMethod) {
-        identity = identity.with_auth_method(caller.kind.name());
-    }
-    Some(identity)
-}
-
 impl From<Forwarding> for IdentityForward {
     fn from(forwarding: Forwarding) -> Self {
         Self::new(forwarding)
     }
 }
 
-step_layer!(IdentityForward);
-step_layer!(ClientForward);
+/// The checks of the head, and under them the service that handles bodies.
+pub(super) type Forwarded<S, F> = Gate<Edge<S>, F, WithoutBody>;
+
+impl<S> Layer<S> for IdentityForward {
+    type Service = Forwarded<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Gate::new(Edge::new(inner, self.edge()), self.clone(), WithoutBody::new())
+    }
+}
+
+impl<S> Layer<S> for ClientForward {
+    type Service = Forwarded<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Gate::new(Edge::new(inner, self.0.edge()), self.clone(), WithoutBody::new())
+    }
+}
 
 impl Step for IdentityForward {
     const NAME: StepName = StepName::Forward;

@@ -18,6 +18,8 @@ mod caller_mount;
 mod failure_limit;
 mod finder;
 mod identity_forward;
+mod mcp_meta;
+mod mcp_session_bind;
 mod membership;
 pub mod place;
 mod rate_limit;
@@ -32,6 +34,8 @@ pub use caller_mount::CallerMount;
 pub use failure_limit::{FailureLimit, FailureLimitError};
 pub use finder::{Finder, TemplateError, host};
 pub use identity_forward::{ClientForward, IdentityForward};
+pub use mcp_meta::McpMetaForward;
+pub use mcp_session_bind::McpSessionBind;
 pub use membership::{MembershipInRequest, MembershipOrExternal, WorkspaceMembershipCheck};
 pub use rate_limit::{RateLimit, TenantLimit};
 pub use render::RenderRejections;
@@ -42,6 +46,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
+use crate::forward::EdgeRules;
 use crate::gate::{Checks, Gate, Later, Then, WithBody, WithoutBody};
 use crate::scope::ScopeError;
 use crate::stack::place::{
@@ -80,12 +85,14 @@ pub struct BearerStack<C = BearerCheck, At = Authenticated, M = WithBody> {
     checks: C,
     at: PhantomData<fn() -> At>,
     bodies: M,
+    edge: EdgeRules,
 }
 
 impl BearerStack {
     /// Starts with the question who is calling.
     pub fn new(check: BearerCheck) -> Self {
-        Self { checks: check, at: PhantomData, bodies: WithBody::new() }
+        let (bodies, edge) = (WithBody::new(), EdgeRules::default());
+        Self { checks: check, at: PhantomData, bodies, edge }
     }
 }
 
@@ -203,7 +210,7 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
     ///
     /// The authenticator's credential header is stripped like `Authorization`.
     pub fn forward_identity(
-        self,
+        mut self,
         forward: IdentityForward,
     ) -> BearerStack<Then<C, IdentityForward>, Forwarded, M>
     where
@@ -214,31 +221,38 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
             Some(name) => forward.credential_header(&name),
             None => forward,
         };
+        self.edge = forward.edge();
         self.then(forward)
     }
 
     /// Gives refusals an empty body, for body types that are `Default` but not `From<Bytes>`.
     pub fn without_bodies(self) -> BearerStack<C, At, WithoutBody> {
-        BearerStack { checks: self.checks, at: PhantomData, bodies: WithoutBody::new() }
+        let Self { checks, at: _, bodies: _, edge } = self;
+        BearerStack { checks, at: PhantomData, bodies: WithoutBody::new(), edge }
     }
 
     fn then<S, Next>(self, step: S) -> BearerStack<Then<C, S>, Next, M> {
         let checks = Then { first: self.checks, then: step };
-        BearerStack { checks, at: PhantomData, bodies: self.bodies }
+        BearerStack { checks, at: PhantomData, bodies: self.bodies, edge: self.edge }
     }
 }
 
 impl<S, C: Checks, At: Complete, M: Clone> Layer<S> for BearerStack<C, At, M> {
-    type Service = Gate<S, C, M>;
+    type Service = Gate<At::Behind<S>, C, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Gate::new(inner, self.checks.clone(), self.bodies.clone())
+        Gate::new(At::behind(inner, &self.edge), self.checks.clone(), self.bodies.clone())
     }
 }
 
 impl<C: Clone, At, M: Clone> Clone for BearerStack<C, At, M> {
     fn clone(&self) -> Self {
-        Self { checks: self.checks.clone(), at: PhantomData, bodies: self.bodies.clone() }
+        Self {
+            checks: self.checks.clone(),
+            at: PhantomData,
+            bodies: self.bodies.clone(),
+            edge: self.edge.clone(),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Each method of [`BearerStack`](crate::stack::BearerStack) asks for one of the traits here, and each trait says, where it
 //! is missing, what to call first. Users never spell these types.
 
+use crate::forward::{Edge, EdgeRules};
+
 /// Defines the places of a stack.
 macro_rules! places {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -114,12 +116,52 @@ demands! {
         note = "call `.authorize_app(..)` first where externals are exempt"
     )]
     BeforeForward: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted;
+}
 
-    /// The stack may be put around a service as it is.
-    #[diagnostic::on_unimplemented(
-        message = "the stack lets external subjects by whom nobody has judged",
-        label = "a stack with exempt externals is no layer yet",
-        note = "call `.authorize_app(..)` after `.require_membership_or_external(..)`"
-    )]
-    Complete: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted, Forwarded;
+/// The stack may be put around a service as it is.
+#[diagnostic::on_unimplemented(
+    message = "the stack lets external subjects by whom nobody has judged",
+    label = "a stack with exempt externals is no layer yet",
+    note = "call `.authorize_app(..)` after `.require_membership_or_external(..)`"
+)]
+pub trait Complete {
+    /// The service that the checks stand in front of: the one behind the stack, or the one that handles its bodies.
+    #[doc(hidden)]
+    type Behind<S>;
+
+    #[doc(hidden)]
+    fn behind<S>(inner: S, edge: &EdgeRules) -> Self::Behind<S>;
+}
+
+/// Places in front of the service itself.
+macro_rules! complete {
+    ($($place:ident),*) => {
+        $(impl Complete for $place {
+            type Behind<S> = S;
+
+            fn behind<S>(inner: S, _edge: &EdgeRules) -> S {
+                inner
+            }
+        })*
+    };
+}
+
+complete!(
+    Authenticated,
+    Limited,
+    Scoped,
+    AppKnown,
+    Member,
+    MemberInRequest,
+    Authorized,
+    TenantLimited,
+    Mounted
+);
+
+impl Complete for Forwarded {
+    type Behind<S> = Edge<S>;
+
+    fn behind<S>(inner: S, edge: &EdgeRules) -> Edge<S> {
+        Edge::new(inner, edge.clone())
+    }
 }

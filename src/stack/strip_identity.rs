@@ -4,9 +4,12 @@
 //! 2. Removes what [`IdentityForward`](crate::stack::IdentityForward) in mode `off` removes, by the same code.
 //! 3. Names that are added to the set later are removed from then on.
 
+use tower_layer::Layer;
+
 use crate::evidence::Evidence;
-use crate::forward::{AnswerCleaner, Challenge, ForwardSet};
-use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::forward::mcp::BoundId;
+use crate::forward::{AnswerCleaner, Challenge, Edge, EdgeRules, ForwardSet};
+use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
 use crate::rejection::{Rejection, StepName};
 
@@ -41,7 +44,8 @@ impl StripIdentity {
     fn strip(&self, passage: &mut Passage<'_>) -> Evidence {
         let cleaned = self.set.clean_request(&mut passage.head.headers);
         self.meter.removed(cleaned.removed());
-        self.answers.note(passage.notes, &cleaned);
+        self.answers.note(passage.notes, &cleaned, passage.head);
+        BoundId::put_back(passage.head);
         Evidence::NONE
     }
 }
@@ -52,7 +56,14 @@ impl Default for StripIdentity {
     }
 }
 
-step_layer!(StripIdentity);
+impl<S> Layer<S> for StripIdentity {
+    type Service = Gate<Edge<S>, Self, WithoutBody>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let edge = EdgeRules::forwarding([self.set.clone()]);
+        Gate::new(Edge::new(inner, edge), self.clone(), WithoutBody::new())
+    }
+}
 
 impl Step for StripIdentity {
     const NAME: StepName = StepName::Forward;

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::forward::error::ConfigError;
-use crate::forward::sign::{Algorithm, KEYS, KeyFault, PublicParts, VerifyingKey, VerifyingKeys};
+use crate::forward::key_rules::{KEYS, KeyFault};
+use crate::forward::sign::{Algorithm, PublicParts, VerifyingKey, VerifyingKeys};
 
 /// A public key, in the order in which its members are written.
 #[derive(Serialize)]

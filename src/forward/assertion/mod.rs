@@ -27,7 +27,8 @@ use self::jwk::Jwk;
 use self::schedule::Schedule;
 use super::error::{ConfigError, ForwardError};
 use super::identity::{CLAIMS, Field, Identity};
-use super::sign::{KeyFault, SigningKey, VerifyingKey, VerifyingKeys};
+use super::key_rules::KeyFault;
+use super::sign::{SigningKey, VerifyingKey, VerifyingKeys};
 use super::write::{Names, Writer};
 use crate::clock::Timestamp;
 

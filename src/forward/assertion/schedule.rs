@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::AssertionKey;
 use crate::clock::Timestamp;
 use crate::forward::error::ConfigError;
-use crate::forward::sign::{KEYS, VerifyingKey};
+use crate::forward::key_rules::KEYS;
+use crate::forward::sign::VerifyingKey;
 
 /// For how long a copy of the key set may be kept.
 pub(super) const CACHED: Duration = Duration::from_secs(300);

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::verify_key::{VerifyingKey, VerifyingKeys};
 use crate::forward::error::ConfigError;
+use crate::forward::key_rules::{COUNT, KeyFault, distinct, name, strong};
 
 /// How a request (RFC 9421 §3.3) or an assertion (RFC 7518 §3.1) is signed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -53,33 +54,6 @@ impl Algorithm {
             Self::RsaPkcs1Sha256 => Some("RS256"),
         }
     }
-}
-
-/// What is wrong with a key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyFault {
-    /// The name is not 1 to 64 of `A-Z a-z 0-9 . _ -`.
-    #[error("name is not 1 to 64 letters, digits, `.`, `_` and `-`")]
-    Name,
-    /// Fewer than 32 bytes, none at all included.
-    #[error("has fewer than 32 bytes")]
-    Short,
-    /// Fewer than 8 different byte values: typed, not drawn.
-    #[error("has fewer than 8 different byte values")]
-    Weak,
-    /// Not a key of its algorithm.
-    #[error("is no key of its algorithm")]
-    Malformed,
-    /// An RSA modulus of fewer than 2,048 bits.
-    #[error("has fewer than 2,048 bits")]
-    ShortModulus,
-    /// Of an algorithm that does not sign here: RSA for requests, a symmetric key for assertions.
-    #[error("is of an algorithm that does not sign here")]
-    Algorithm,
-    /// No JSON Web Key Set (RFC 7517 §5), or one that shows a private key.
-    #[error("set is no set of public keys")]
-    Set,
 }
 
 /// A key that signs, under the name that receivers know it by.
@@ -247,46 +221,6 @@ impl KeyRing {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &SigningKey> {
         [&self.first].into_iter().chain(self.older.iter())
-    }
-}
-
-pub(in crate::forward) const KEYS: &str = "keys";
-const COUNT: ConfigError = ConfigError::OutOfRange { setting: KEYS };
-
-/// 1 to 4 names, no two of them equal.
-pub(super) fn distinct<'n>(names: impl Iterator<Item = &'n str>) -> Result<(), ConfigError> {
-    let mut names: Vec<&str> = names.collect();
-    if !(1..=4).contains(&names.len()) {
-        return Err(COUNT);
-    }
-    names.sort_unstable();
-    let twins = names.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
-    if twins { Err(ConfigError::NameTaken { setting: KEYS }) } else { Ok(()) }
-}
-
-pub(super) fn name(id: &str) -> Result<Arc<str>, ConfigError> {
-    if is_key_name(id) { Ok(id.into()) } else { Err(ConfigError::Key { fault: KeyFault::Name }) }
-}
-
-/// 1 to 64 bytes that need no escape in a quoted string.
-pub(crate) fn is_key_name(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=64).contains(&id.len()) && id.bytes().all(plain)
-}
-
-/// At least 32 bytes of at least 8 values. That rules out every word that stands for a secret, also repeated.
-pub(super) fn strong(key: &[u8]) -> Result<(), ConfigError> {
-    let mut seen = [false; 256];
-    for &byte in key {
-        if let Some(seen) = seen.get_mut(usize::from(byte)) {
-            *seen = true;
-        }
-    }
-    let values = seen.iter().filter(|&&seen| seen).count();
-    match (key.len(), values) {
-        (..32, _) => Err(ConfigError::Key { fault: KeyFault::Short }),
-        (_, ..8) => Err(ConfigError::Key { fault: KeyFault::Weak }),
-        _ => Ok(()),
     }
 }
 

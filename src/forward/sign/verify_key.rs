@@ -11,8 +11,9 @@ use ring::signature::{
 use std::fmt;
 use std::sync::Arc;
 
-use super::key::{Algorithm, KeyFault, distinct, malformed, name, short_modulus, strong};
+use super::key::{Algorithm, malformed, short_modulus};
 use crate::forward::error::ConfigError;
+use crate::forward::key_rules::{KeyFault, distinct, name, strong};
 
 /// A key that verifies, under the name that a signature names it by.
 ///

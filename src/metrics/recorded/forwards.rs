@@ -10,6 +10,7 @@ const FORWARDED: &str = "tower_bearer_forward_total";
 const STRIPPED: &str = "tower_bearer_forward_stripped_total";
 #[cfg(feature = "signed")]
 const VERIFIED: &str = "tower_bearer_verify_total";
+const MCP_SESSION_REFUSED: &str = "tower_bearer_mcp_session_refused_total";
 const NOMINATED: &str = "tower_bearer_forward_nominated_total";
 
 pub(super) fn describe() {
@@ -17,6 +18,7 @@ pub(super) fn describe() {
     describe_counter!(STRIPPED, "Field names removed from requests");
     #[cfg(feature = "signed")]
     describe_counter!(VERIFIED, "Forwarded identities verified or refused");
+    describe_counter!(MCP_SESSION_REFUSED, "Ids of MCP that were not bound to their caller");
     describe_counter!(NOMINATED, "Managed names that a client's Connection field nominated");
 }
 
@@ -66,6 +68,11 @@ impl ForwardMeter {
             }
         }
     }
+}
+
+/// An `Mcp-Session-Id` that belongs to nobody here, or could not be bound.
+pub(crate) fn mcp_session_refused() {
+    counter!(MCP_SESSION_REFUSED).increment(1);
 }
 
 /// What became of a forwarded identity here, its receiver: `ok`, or a reason.

@@ -12,9 +12,9 @@ mod processes;
 
 pub(crate) use self::caches::{CacheMeter, LoadMeter, flushed};
 pub(crate) use self::decisions::{Decisions, refused, revoked, suppressed};
-pub(crate) use self::forwards::ForwardMeter;
 #[cfg(feature = "signed")]
 pub(crate) use self::forwards::verified;
+pub(crate) use self::forwards::{ForwardMeter, mcp_session_refused};
 pub(crate) use self::limits::{KeysMeter, LimitMeter, StoreMeter};
 #[cfg(feature = "redis")]
 pub(crate) use self::limits::{reconnected, script_loaded};

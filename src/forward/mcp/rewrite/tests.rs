@@ -1,9 +1,9 @@
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::*;
+use crate::fuzz::mcp_meta::{KEY, edited};
 
-const KEY: &str = "com.example/caller";
 const J: &str = r#"{"id":"acc-alice","type":"account","email":"alice@co.com","workspace":"ws-1"}"#;
 const B: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const CALL: &str = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"add","arguments":{"n": 1.0},"_meta":{"progressToken":1}}}"#;
@@ -212,41 +212,6 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What the body must mean afterwards, by values; `None` where identity has no place.
-fn edited(mut message: Value, put: Option<&Value>) -> Option<Value> {
-    let Value::Object(members) = &mut message else { return Some(message) };
-    let calls = members.get(METHOD).is_some_and(Value::is_string);
-    for (name, put) in [(PARAMS, put.filter(|_| calls)), (RESULT, None)] {
-        let mut nothing = Value::Null;
-        let holder = members.get_mut(name).unwrap_or(&mut nothing);
-        if let (Value::Null, Some(_)) = (&*holder, put) {
-            *holder = Value::Object(Map::new());
-        }
-        let made = match (holder, put) {
-            (Value::Object(holder), put) => {
-                match (holder.get_mut(META), put) {
-                    (None | Some(Value::Null), Some(put)) => {
-                        holder.insert(META.into(), json!({ KEY: put }));
-                    }
-                    (Some(Value::Object(meta)), put) => {
-                        meta.remove(KEY);
-                        meta.extend(put.map(|put| (KEY.into(), put.clone())));
-                    }
-                    (Some(_), Some(_)) => return None,
-                    (_, None) => {}
-                }
-                nothing
-            }
-            (_, Some(_)) => return None,
-            (_, None) => continue,
-        };
-        if !made.is_null() {
-            members.insert(name.into(), made);
-        }
-    }
-    Some(message)
-}
-
 proptest! {
     /// What is meant afterwards is what was meant, but for our key; twice is once.
     #[test]
@@ -256,15 +221,8 @@ proptest! {
         } else {
             message.to_string()
         };
-        let ours: Value = serde_json::from_str(J).unwrap();
-        let (text, ours) = if on { (Some(J), Some(&ours)) } else { (None, None) };
-        let want = match &message {
-            Value::Array(elements) => {
-                let each = elements.iter().map(|element| edited(element.clone(), ours));
-                each.collect::<Option<Vec<_>>>().map(Value::from)
-            }
-            other => edited(other.clone(), ours),
-        };
+        let text = on.then_some(J);
+        let want = edited(message.clone(), text);
         match (applied(&body, text), want) {
             (Ok(after), Some(want)) if after == "=" => prop_assert_eq!(message, want),
             (Ok(after), Some(want)) => {

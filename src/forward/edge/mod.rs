@@ -1,0 +1,155 @@
+//! What of a request or its answer can no check see, because it lies in the body?
+//!
+//! 1. The one service under [`IdentityForward`](crate::stack::IdentityForward): trailers lose what the head loses, both ways.
+//! 2. A step leaves in the head what must be done with the whole body; then it is read first, up to a cap, and its reader
+//!    finishes the head. Otherwise bodies stream.
+//! 3. The service that was polled ready is the one that is called; a body that cannot be read is refused, and the service
+//!    goes with it.
+
+mod future;
+
+pub use future::EdgeFuture;
+
+use bytes::Bytes;
+use http::header::TRAILER;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body;
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+use super::body::{CollectFault, ForwardBody, Trailers, collect};
+use super::set::{ForwardSet, TrailersOf};
+use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
+
+/// Something that needs the whole body before the request goes on.
+pub(crate) trait ReadsBody: Send + Sync {
+    /// Most bytes that are read; `None` if the body of this request is not.
+    fn cap(&self, head: &Parts) -> Option<usize>;
+
+    /// Who refuses what is larger or cannot be read.
+    fn step(&self) -> StepName;
+
+    /// Finishes the head.
+    fn read(&self, head: &mut Parts, body: &Bytes) -> Result<(), Rejection>;
+}
+
+/// A reader of the body, left in a request's extensions by a check for the service under it.
+#[derive(Clone)]
+pub(crate) struct Reading(pub(crate) Arc<dyn ReadsBody>);
+
+/// What an [`Edge`] does with every body.
+#[derive(Clone, Default)]
+pub struct EdgeRules {
+    sets: Option<Arc<[ForwardSet]>>,
+    reading: Option<Reading>,
+}
+
+impl EdgeRules {
+    /// Removes from trailers what one of `sets` removes.
+    pub(crate) fn forwarding(sets: impl IntoIterator<Item = ForwardSet>) -> Self {
+        Self { sets: Some(sets.into_iter().collect()), reading: None }
+    }
+
+    /// Has every body read by `reader`.
+    #[cfg(feature = "signed")]
+    pub(crate) fn reading(reader: impl ReadsBody + 'static) -> Self {
+        Self { sets: None, reading: Some(Reading(Arc::new(reader))) }
+    }
+
+    fn passing<B>(&self, body: B, from: TrailersOf) -> ForwardBody<B> {
+        match &self.sets {
+            Some(sets) => ForwardBody::cleaned(body, Trailers { sets: Arc::clone(sets), from }),
+            None => ForwardBody::passing(body),
+        }
+    }
+}
+
+/// The service that handles bodies between a check and what is behind it.
+///
+/// What is behind it takes [`ForwardBody`], and answers come back as one: data passes untouched, trailers lose what the head
+/// loses. A body is read whole only where a signature covers it.
+#[derive(Clone)]
+pub struct Edge<S> {
+    inner: S,
+    rules: EdgeRules,
+    told: Arc<AtomicBool>,
+}
+
+impl<S> Edge<S> {
+    pub(crate) fn new(inner: S, rules: EdgeRules) -> Self {
+        Self { inner, rules, told: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// The service behind it.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Edge<S>
+where
+    S: Service<Request<ForwardBody<B>>, Response = Response<R>> + Clone,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<ForwardBody<R>>;
+    type Error = S::Error;
+    type Future = EdgeFuture<S, B, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let reading = request.extensions_mut().remove::<Reading>();
+        let reading = reading.or_else(|| self.rules.reading.clone());
+        let (mut head, body) = request.into_parts();
+        let cap = reading.as_ref().and_then(|reading| reading.0.cap(&head));
+        let Some((reading, cap)) = reading.zip(cap) else {
+            let body = self.rules.passing(body, TrailersOf::Request);
+            let request = Request::from_parts(head, body);
+            return EdgeFuture::calling(self.inner.call(request), self.rules.clone());
+        };
+        let next = self.inner.clone();
+        let service = mem::replace(&mut self.inner, next);
+        head.headers.remove(TRAILER); // a body that was read has none
+        let told = Arc::clone(&self.told);
+        let parked = Parked { service, head, reading, told };
+        EdgeFuture::reading(collect(body, cap), parked, self.rules.clone())
+    }
+}
+
+/// A request whose body is being read.
+struct Parked<S> {
+    service: S,
+    head: Parts,
+    reading: Reading,
+    told: Arc<AtomicBool>,
+}
+
+fn refusal(fault: CollectFault) -> Rejection {
+    match fault {
+        CollectFault::TooLarge => {
+            Rejection::new(RejectionKind::BodyTooLargeToSign, Reason::BodyTooLarge)
+        }
+        CollectFault::Unreadable => {
+            Rejection::new(RejectionKind::BodyUnreadable, Reason::BodyUnreadable)
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Edge<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EdgeRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeRules").field("reads", &self.reading.is_some()).finish_non_exhaustive()
+    }
+}
