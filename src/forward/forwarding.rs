@@ -9,6 +9,7 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, response};
+use std::sync::Arc;
 
 #[cfg(feature = "signed")]
 use super::assertion::Claims;
@@ -287,7 +288,7 @@ impl Forwarding {
     }
 
     /// What mints the credential of a caller, in a mode that has one.
-    pub(crate) fn mint(&self) -> Option<&dyn Mints> {
+    pub(crate) fn mint(&self) -> Option<&Arc<dyn Mints>> {
         let sends = matches!(self.action, Action::Send(_)) && self.mode().mints();
         self.options.mint.as_ref().filter(|_| sends).map(Minting::source)
     }

@@ -19,7 +19,7 @@ use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
     AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
-    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, known_of,
+    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, known_of,
 };
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
@@ -110,7 +110,7 @@ impl Target {
             Side::Client => (context.presented.clone(), context.realm.clock.now()),
         };
         let upstream = self.forwarding.upstream();
-        Ok(Some(put(mints, &Asked { context, upstream, presented: presented.as_ref(), now })))
+        Ok(Some(put(&**mints, &Asked { context, upstream, presented: presented.as_ref(), now })))
     }
 }
 
@@ -276,6 +276,9 @@ impl IdentityForward {
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
         target.answers.note(passage.notes, prepared.cleaned(), passage.head);
+        if let Some((mints, credential)) = forwarding.mint().zip(credential) {
+            passage.notes.afterwards(Arc::new(Sent::new(mints, credential)));
+        }
         Ok(Evidence::FORWARDED)
     }
 

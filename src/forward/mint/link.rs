@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credential::{Asked, Credential, Mints, Obtaining};
+use super::credential::{Asked, Credential, Kept, Mints, Obtaining};
 use super::decide::is_for;
 use super::health::Health;
 use super::links::{Held, Links};
@@ -150,9 +150,9 @@ impl Mints for UserOidc {
         })
     }
 
-    fn refused(&self, asked: &Asked<'_>, digest: &[u8; 32]) {
-        if let Some(subject) = asked.context.subject_key() {
-            self.facts.drop_known_if(subject, |held| held.credential.digest == *digest);
+    fn refused(&self, credential: &Credential) {
+        if let Kept::Link(subject) = &credential.kept {
+            self.facts.drop_known_if(subject, |held| held.credential.digest == credential.digest);
         }
     }
 

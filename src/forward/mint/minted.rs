@@ -110,8 +110,8 @@ macro_rules! settings {
                 self.0.obtain(asked)
             }
 
-            fn refused(&self, asked: &Asked<'_>, digest: &[u8; 32]) {
-                self.0.refused(asked, digest);
+            fn refused(&self, credential: &Credential) {
+                self.0.refused(credential);
             }
 
             fn needs_presented(&self) -> bool {
