@@ -54,7 +54,7 @@ pub fn show(mut answer: Response) -> Response {
 
 impl Legs {
     /// Gives the request its id back if it is the caller's.
-    pub fn unhide(&self, request: &mut Request) -> Result<Noting<'_>, NotTheirs> {
+    pub fn unhide<B>(&self, request: &mut Request<B>) -> Result<Noting<'_>, NotTheirs> {
         let Asked(asked) = request.extensions_mut().remove::<Asked>().ok_or(NotTheirs)?;
         let (server, owner) = owner(request).ok_or(NotTheirs)?;
         let mut ended = None;
@@ -109,7 +109,7 @@ impl Noting<'_> {
     }
 }
 
-fn owner(request: &Request) -> Option<(Arc<str>, Owner)> {
+fn owner<B>(request: &Request<B>) -> Option<(Arc<str>, Owner)> {
     let context = AuthContext::of(request.extensions())?;
     let server = Arc::clone(&request.extensions().get::<Route>()?.server);
     let (subject, app) = (context.subject_key()?.to_string(), context.app()?.id().to_string());

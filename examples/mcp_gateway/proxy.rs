@@ -9,13 +9,14 @@ use axum::response::{IntoResponse, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tower_bearer::forward::ForwardBody;
 
 use crate::legs::{Legs, NotTheirs};
 
 /// One pool of connections to all servers.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    client: Client<HttpConnector, Body>,
+    client: Client<HttpConnector, ForwardBody<Body>>,
     legs: Legs,
 }
 
@@ -26,7 +27,7 @@ impl Proxy {
     }
 
     /// Asks the server that the request is turned to.
-    pub async fn forward(&self, mut request: Request) -> Response {
+    pub async fn forward(&self, mut request: Request<ForwardBody<Body>>) -> Response {
         let leg = match self.legs.unhide(&mut request) {
             Ok(leg) => leg,
             Err(NotTheirs) => return plain(StatusCode::NOT_FOUND, "Not found.\n"),

@@ -9,10 +9,12 @@
 use std::convert::Infallible;
 use std::error::Error;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
+use tower_bearer::forward::ForwardBody;
 use tower_bearer::stack::{
     AccessModes, AppAuthz, AppResolver, BearerCheck, BearerStack, CallerMount, Finder,
     IdentityForward, WorkspaceMembershipCheck,
@@ -51,6 +53,8 @@ pub fn gateway(world: &World, flags: &Flags, own: &str) -> Result<Gateway, Box<d
         let proxy = proxy.clone();
         async move { Ok::<_, Infallible>(proxy.forward(request).await) }
     }));
+    let behind =
+        behind.map_response(|answer: http::Response<ForwardBody<Body>>| answer.map(Body::new));
     let around = service_fn(move |mut request: Request| {
         let (behind, jwks) = (behind.clone(), jwks.clone());
         let jwks = jwks.filter(|_| request.uri().path() == "/jwks.json");

@@ -57,7 +57,7 @@ pub use key_rules::KeyFault;
 pub(crate) use known::{EditIdentity, known_of};
 pub use mcp::{McpMetaFuture, McpMetaService};
 pub use mint::{Actor, Exchange, IdpToken, Passthrough, SubjectFrom, UserOidc};
-pub(crate) use mint::{Asked, Credential, Mints, Obtaining};
+pub(crate) use mint::{Asked, Credential, Mints, Obtaining, Sent};
 pub use mode::Mode;
 #[cfg(any(feature = "issuer-http", feature = "signed"))]
 pub(crate) use names::emitted_name;

@@ -12,6 +12,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
+use tower_bearer::forward::ForwardBody;
 use tower_bearer::forward::{Field, KeyRing, SigningKey};
 use tower_bearer::receiver::{VerifiedCaller, Verifier, VerifyIdentity};
 use tower_bearer::store::MemoryNonces;
@@ -26,8 +27,8 @@ async fn start() -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let ring = KeyRing::new([SigningKey::hmac_sha256("demo", KEY).unwrap()]).unwrap();
     let verifier = Verifier::builder(ring.verifying()).url(&url).without_body().build().unwrap();
-    let verify = VerifyIdentity::new(verifier, MemoryNonces::new()).unwrap();
-    let service = verify.layer(service_fn(|request: Request<Incoming>| async move {
+    let verify = VerifyIdentity::new(verifier, MemoryNonces::new());
+    let service = verify.layer(service_fn(|request: Request<ForwardBody<Incoming>>| async move {
         let caller = request.extensions().get::<VerifiedCaller>().unwrap();
         let (role, app) = (caller.text(Field::Role), caller.text(Field::App));
         let told = format!("{} {:?} {role:?} {app:?}", caller.id(), caller.workspace());

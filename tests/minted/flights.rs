@@ -150,7 +150,7 @@ async fn what_has_an_entry_of_its_own() {
     }
     let other = Minting::playing([token("T")]);
     let tokens = IdpToken::new(&scene.house.auth, other.clone());
-    let options = ForwardOptions::idp_token(super::support::upstream(), tokens);
+    let options = ForwardOptions::idp_token(upstream(), tokens);
     let second = scene.house.service(in_a_set_of_its_own(options), &scene.upstream);
     assert_eq!(verdict(&second, "tba_alice").await, (200, None), "FK6 two issuers");
     assert_eq!((scene.issuer.calls(), other.calls()), (3, 1), "FK6 two issuers");
@@ -320,4 +320,34 @@ async fn breakers() {
         assert_eq!(verdict(&scene.service, "tba_alice").await.0, 403, "F185 a no is an answer");
     }
     assert_eq!(scene.issuer.calls(), 20, "F185 a no is an answer");
+}
+
+#[tokio::test]
+async fn what_an_upstream_does_not_accept_is_dropped() {
+    let (house, issuer) = (House::new(), Minting::playing([token("T")]));
+    let tokens = IdpToken::new(&house.auth, issuer.clone());
+    let options = in_a_set_of_its_own(ForwardOptions::idp_token(upstream(), tokens));
+    let options = || options.clone();
+    let denies = Recorder::answering(401, &[]);
+    let denied = house.service(options(), &denies);
+    let _answer = verdict(&denied, "tba_alice").await;
+    let _answer = verdict(&denied, "tba_alice").await;
+    assert_eq!(credentials(&denies).concat(), ["Bearer T1", "Bearer T2"], "F187 dropped");
+
+    let forward = IdentityForward::new(options().build().unwrap());
+    let (slow, quick) = (Recorder::answering(401, &[]), Recorder::new());
+    let door = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let late = house.slow_service_of(forward.clone(), &slow, &door);
+    let quickly = house.service_of(forward, &quick);
+    let refused = verdict(&late, "tba_alice");
+    let meanwhile = async {
+        settled().await;
+        house.auth.forget_all();
+        assert_eq!(verdict(&quickly, "tba_alice").await, (200, None));
+        door.add_permits(1);
+    };
+    let (_answer, ()) = tokio::join!(refused, meanwhile);
+    assert_eq!(verdict(&quickly, "tba_alice").await, (200, None));
+    assert_eq!(credentials(&slow).concat(), ["Bearer T3"], "F187");
+    assert_eq!(credentials(&quick).concat(), ["Bearer T4", "Bearer T4"], "F187 a newer one stays");
 }

@@ -12,7 +12,7 @@ use tower::{Layer, ServiceExt};
 use tower_bearer::Authenticator;
 use tower_bearer::audit::{AuditSink, TracingSink};
 use tower_bearer::clock::{Clock, ManualClock, Timestamp};
-use tower_bearer::forward::{ForwardOptions, ForwardSet, Upstream};
+use tower_bearer::forward::{ForwardBody, ForwardOptions, ForwardSet, Upstream};
 use tower_bearer::id::{
     AccountId, ExternalId, Issuer as IssuerId, ServiceId, TokenId, WorkspaceId,
 };
@@ -128,6 +128,25 @@ impl House {
         self.service_of(IdentityForward::new(options.build().unwrap()), upstream)
     }
 
+    /// The upstream is asked only when the door is open.
+    pub(crate) fn slow_service_of(
+        &self,
+        forward: IdentityForward,
+        upstream: &Recorder,
+        door: &Arc<Semaphore>,
+    ) -> Service {
+        let (upstream, door) = (upstream.clone(), Arc::clone(door));
+        let slow = tower::service_fn(move |request| {
+            let (upstream, door) = (upstream.clone(), Arc::clone(&door));
+            async move {
+                let _open = door.acquire().await.unwrap();
+                upstream.oneshot(request).await
+            }
+        });
+        let stack = BearerStack::new(BearerCheck::new(&self.auth)).forward_identity(forward);
+        Service::new(stack.without_bodies().layer(slow))
+    }
+
     pub(crate) fn service_of(&self, forward: IdentityForward, upstream: &Recorder) -> Service {
         let stack = BearerStack::new(BearerCheck::new(&self.auth)).forward_identity(forward);
         Service::new(stack.without_bodies().layer(upstream.clone()))
@@ -135,7 +154,7 @@ impl House {
 }
 
 pub(crate) type Service =
-    tower::util::BoxCloneSyncService<Request<String>, Response<String>, Infallible>;
+    tower::util::BoxCloneSyncService<Request<String>, Response<ForwardBody<String>>, Infallible>;
 
 pub(crate) fn workspace(id: &str) -> WorkspaceId {
     WorkspaceId::new(id).unwrap()

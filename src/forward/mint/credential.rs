@@ -6,12 +6,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use super::key::Key;
 use crate::clock::Moment;
 use crate::context::AuthContext;
 use crate::forward::error::ConfigError;
 use crate::forward::upstream::Upstream;
 use crate::rejection::Rejection;
 use crate::secret::Secret;
+use crate::subject::SubjectKey;
 
 /// What is sent to an upstream to prove who calls. `Debug` shows none of it.
 #[derive(Clone)]
@@ -22,8 +24,16 @@ pub(crate) struct Credential {
     pub(crate) bare: HeaderValue,
     /// SHA-256 of the token: to tell whether a cache still holds what was sent, and for events.
     pub(crate) digest: [u8; 32],
-    /// Where it is kept, if it is.
-    pub(super) key: Option<[u8; 32]>,
+    /// Where its source keeps it.
+    pub(super) kept: Kept,
+}
+
+/// What a source finds a credential by.
+#[derive(Clone)]
+pub(super) enum Kept {
+    Nowhere,
+    Minted(Key),
+    Link(SubjectKey),
 }
 
 impl Credential {
@@ -39,8 +49,12 @@ impl Credential {
             bearer: sensitive(&format!("Bearer {text}"))?,
             bare: sensitive(text)?,
             digest: Sha256::digest(text.as_bytes()).into(),
-            key: None,
+            kept: Kept::Nowhere,
         })
+    }
+
+    pub(super) fn kept(self, kept: Kept) -> Self {
+        Self { kept, ..self }
     }
 }
 
@@ -72,9 +86,9 @@ pub(crate) trait Mints: Send + Sync {
     /// Asks, or joins who asks for the same.
     fn obtain(&self, asked: &Asked<'_>) -> Obtaining;
 
-    /// Hears that the upstream did not accept this credential: nobody else is to be given it.
-    fn refused(&self, context: &AuthContext, credential: &Credential) {
-        let _ = (context, credential);
+    /// Hears that the upstream did not accept this credential: nobody else is to be given it. A newer one stays.
+    fn refused(&self, credential: &Credential) {
+        let _ = credential;
     }
 
     /// What is wrong with its settings: asked once, when forwarding is built.

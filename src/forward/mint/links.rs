@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
+use super::credential::{Credential, Kept};
 use super::decide::{Next, decide, is_leased, lasts};
 use super::erased::{KeepsLinks, Refreshes};
 use super::health::Health;
@@ -23,8 +24,6 @@ use crate::rejection::Reason;
 use crate::secret::Secret;
 use crate::store::{Replaced, UserLink};
 use crate::subject::SubjectKey;
-
-use super::credential::Credential;
 
 /// The links of one provider's users.
 pub(super) struct Links {
@@ -55,7 +54,7 @@ impl Links {
     pub(super) async fn usable(self: Arc<Self>, subject: SubjectKey) -> Answer<Arc<Held>, Refusal> {
         let Some(link) = self.current(&subject).await? else { return Ok(Err(Refusal::Login)) };
         match decide(&link, self.clock.now().wall()) {
-            Next::Send(life) => return held(link, life),
+            Next::Send(life) => return held(&subject, link, life),
             Next::Reauth => return Ok(Err(Refusal::Reauth)),
             Next::Refresh => {}
         }
@@ -66,7 +65,7 @@ impl Links {
         };
         // the old one, for this time; whoever comes next asks again
         if lasts(&link, self.clock.now().wall()) {
-            held(link, Duration::ZERO)
+            held(&subject, link, Duration::ZERO)
         } else {
             Err(trouble)
         }
@@ -80,7 +79,7 @@ impl Links {
     ) -> Result<Answer<Arc<Held>, Refusal>, Trouble> {
         loop {
             match decide(&link, self.clock.now().wall()) {
-                Next::Send(life) => return Ok(held(link, life)),
+                Next::Send(life) => return Ok(held(subject, link, life)),
                 Next::Reauth => return Ok(Ok(Err(Refusal::Reauth))),
                 Next::Refresh => {}
             }
@@ -99,7 +98,7 @@ impl Links {
                         Next::Send(life) => life,
                         Next::Refresh | Next::Reauth => Duration::ZERO,
                     };
-                    return Ok(held(fresh, life));
+                    return Ok(held(subject, fresh, life));
                 }
                 Refreshed::Overtaken(other) => link = other,
                 Refreshed::Gone => return Ok(Ok(Err(Refusal::Reauth))),
@@ -154,10 +153,11 @@ async fn in_time<T>(call: impl Future<Output = Result<T, Source>>) -> Result<T, 
     }
 }
 
-fn held(link: UserLink, life: Duration) -> Answer<Arc<Held>, Refusal> {
+fn held(subject: &SubjectKey, link: UserLink, life: Duration) -> Answer<Arc<Held>, Refusal> {
     let is_bearer = link.token_type.is_empty() || link.token_type.eq_ignore_ascii_case("bearer");
     let credential = Some(&link.access_token).filter(|_| is_bearer).and_then(Credential::new);
     let credential = credential.ok_or_else(|| Trouble::of(Reason::IssuerError))?;
+    let credential = credential.kept(Kept::Link(subject.clone()));
     Ok(Ok(Arc::new(Held { link, credential, life })))
 }
 
