@@ -150,7 +150,7 @@ async fn what_has_an_entry_of_its_own() {
     }
     let other = Minting::playing([token("T")]);
     let tokens = IdpToken::new(&scene.house.auth, other.clone());
-    let options = ForwardOptions::idp_token(super::support::upstream(), tokens);
+    let options = ForwardOptions::idp_token(upstream(), tokens);
     let second = scene.house.service(in_a_set_of_its_own(options), &scene.upstream);
     assert_eq!(verdict(&second, "tba_alice").await, (200, None), "FK6 two issuers");
     assert_eq!((scene.issuer.calls(), other.calls()), (3, 1), "FK6 two issuers");
