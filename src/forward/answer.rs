@@ -1,8 +1,9 @@
 //! What of an upstream's answer stays here?
 //!
 //! 1. Fields that end at this hop, and whatever looks like our identity or is an id of our own hop (RFC 9110 §7.6.1).
-//! 2. In front of clients, the challenge of a 401 or 403: it would send them to somebody else's login. A refusal that one
-//!    of this crate's layers made keeps its own.
+//! 2. In front of clients a 401 of the upstream becomes a 502: it did not accept what we said of the caller, and its challenge
+//!    would send the client to somebody else's login. A 403 loses its challenge. A refusal that one of this crate's layers
+//!    made keeps its own.
 //! 3. The id of MCP stays for a layer outside that binds it to its caller, if there is one.
 //! 4. One value serves every request that upgrades nothing: a request costs a reference count.
 
@@ -15,7 +16,7 @@ use super::hop::Cleaned;
 use super::mcp::{BoundId, MCP_SESSION_ID};
 use super::set::ForwardSet;
 use crate::gate::{After, Notes};
-use crate::rejection::Rejection;
+use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 
 /// Cleans the answers of one upstream.
 #[derive(Clone, Debug)]
@@ -70,7 +71,12 @@ enum Id {
 }
 
 impl After for Cleaning {
-    fn apply(&self, status: StatusCode, headers: &mut HeaderMap, refusal: Option<&Rejection>) {
+    fn apply(
+        &self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        refusal: Option<&Rejection>,
+    ) -> Option<Rejection> {
         let ids: Vec<_> = match self.id {
             Id::Removed => Vec::new(),
             Id::Left => headers.get_all(MCP_SESSION_ID).iter().cloned().collect(),
@@ -79,11 +85,19 @@ impl After for Cleaning {
         for id in ids {
             headers.append(MCP_SESSION_ID, id);
         }
-        let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if denied && refusal.is_none() && self.challenge == Challenge::Dropped {
+        if refusal.is_some() || self.challenge == Challenge::Relayed {
+            return None;
+        }
+        if status == StatusCode::FORBIDDEN {
             headers.remove(WWW_AUTHENTICATE);
             headers.remove(AUTHENTICATION_INFO);
         }
+        (status == StatusCode::UNAUTHORIZED).then(|| {
+            let kind = RejectionKind::UpstreamRefusedIdentity;
+            let mut rejection = Rejection::new(kind, Reason::UpstreamRefused);
+            rejection.refused_by(StepName::Forward);
+            rejection
+        })
     }
 }
 

@@ -61,6 +61,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         fault: UrlFault,
     },
+    /// The URL of an issuer or identity provider cannot be used.
+    #[cfg(feature = "issuer-http")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "issuer-http")))]
+    #[error("issuer url {fault}")]
+    IssuerUrl {
+        /// What is wrong with it.
+        fault: UrlFault,
+    },
     /// A number outside its range.
     #[error("{setting} is out of range")]
     OutOfRange {
@@ -139,6 +147,9 @@ pub enum UrlFault {
     /// A `#` and what follows.
     #[error("holds a fragment")]
     Fragment,
+    /// A `?` and what follows, where nothing may depend on it.
+    #[error("holds a query")]
+    Query,
     /// A link-local or unspecified address, or a cloud's metadata service.
     #[error("names a host that is no upstream")]
     Host,

@@ -9,9 +9,10 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, response};
-use std::sync::Arc;
 
 #[cfg(feature = "signed")]
+use std::sync::Arc;
+
 use super::assertion::Claims;
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
@@ -288,9 +289,14 @@ impl Forwarding {
     }
 
     /// What mints the credential of a caller, in a mode that has one.
-    pub(crate) fn mint(&self) -> Option<&Arc<dyn Mints>> {
+    pub(crate) fn mint(&self) -> Option<&dyn Mints> {
         let sends = matches!(self.action, Action::Send(_)) && self.mode().mints();
         self.options.mint.as_ref().filter(|_| sends).map(Minting::source)
+    }
+
+    /// The same, for whoever outlives the request.
+    pub(crate) fn shared_mint(&self) -> Option<Arc<dyn Mints>> {
+        self.mint().and(self.options.mint.as_ref()).map(Minting::shared)
     }
 
     /// A static header never stands where a credential of the caller's would.

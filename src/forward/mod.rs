@@ -57,21 +57,27 @@ pub use key_rules::KeyFault;
 pub(crate) use known::{EditIdentity, known_of};
 pub use mcp::{McpMetaFuture, McpMetaService};
 pub use mint::{Actor, Exchange, IdpToken, Passthrough, SubjectFrom, UserOidc};
-pub(crate) use mint::{Asked, Credential, Mints, Obtaining, Sent};
+pub(crate) use mint::{Asked, Credential, Mints, Obtaining};
 pub use mode::Mode;
+#[cfg(any(feature = "issuer-http", feature = "signed"))]
+pub(crate) use names::emitted_name;
 pub use overrides::Override;
 pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use target::Target;
 pub use upstream::Upstream;
+#[cfg(feature = "issuer-http")]
+pub(crate) use upstream::issuer_url;
 pub use write::Overflow;
 #[cfg(feature = "signed")]
 pub(crate) use {
     fold::Pattern,
     identity::{CLAIMS, HEADERS},
     key_rules::is_key_name,
-    names::{DEFAULT_PREFIX, emitted_name, prefix},
+    names::{DEFAULT_PREFIX, prefix},
     upstream::Authority,
 };

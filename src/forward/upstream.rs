@@ -184,6 +184,14 @@ fn parse(url: &str, wire: Wire) -> Result<(Uri, Origin), UrlFault> {
     Ok((uri, origin))
 }
 
+/// The URL of whom we ask for credentials: as that of an upstream, without a query.
+#[cfg(feature = "issuer-http")]
+pub(crate) fn issuer_url(url: &str) -> Result<Uri, ConfigError> {
+    let refused = |fault| ConfigError::IssuerUrl { fault };
+    let (uri, _) = parse(url, Wire::Private).map_err(refused)?;
+    if uri.query().is_some() { Err(refused(UrlFault::Query)) } else { Ok(uri) }
+}
+
 /// Scheme, host in lower case, and port, said or not.
 #[derive(Clone, Debug)]
 struct Origin {

@@ -64,7 +64,7 @@ where
             match this.state.as_mut().project() {
                 StateProjection::Calling { future } => {
                     let mut response = ready!(future.poll(cx))?;
-                    this.notes.apply(&mut response);
+                    this.notes.apply::<_, M>(&mut response);
                     M::fill(&mut response, this.notes.bodiless);
                     return Poll::Ready(Ok(response));
                 }
@@ -83,7 +83,7 @@ where
                 StateProjection::Refused { rejection } => {
                     let rejection = rejection.take().expect("polled after completion");
                     let mut response = M::refuse(rejection, this.notes.bodiless);
-                    this.notes.apply(&mut response);
+                    this.notes.apply::<_, M>(&mut response);
                     return Poll::Ready(Ok(response));
                 }
             }

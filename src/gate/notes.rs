@@ -6,7 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::context::Recall;
+use crate::context::{Realm, Recall};
+use crate::gate::refuse::{RefusalBody, told};
 use crate::rejection::Rejection;
 use crate::token::Fingerprint;
 
@@ -19,6 +20,8 @@ pub struct Notes {
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) vary: Option<Arc<Vary>>,
     pub(crate) limits: Vec<LimitNote>,
+    /// How a refusal in place of the answer reads.
+    pub(crate) realm: Option<Arc<Realm>>,
     pub(super) after: Option<Arc<dyn After>>,
     /// What later steps do to the answer: before `after` does, and the last one first.
     pub(super) more: Vec<Arc<dyn After>>,
@@ -45,8 +48,14 @@ pub(crate) struct Vary {
 
 /// Something a step does to each answer.
 pub(crate) trait After: Send + Sync {
-    /// `refusal` is the rejection of this crate that made the answer, if one did.
-    fn apply(&self, status: StatusCode, headers: &mut HeaderMap, refusal: Option<&Rejection>);
+    /// `refusal` is the rejection of this crate that made the answer, if one did. Gives back what is answered instead, if the
+    /// answer may not be told.
+    fn apply(
+        &self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        refusal: Option<&Rejection>,
+    ) -> Option<Rejection>;
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -71,13 +80,17 @@ impl Notes {
         self.learned.get_or_insert_with(|| Box::new(Recall { epoch, ..Recall::default() }))
     }
 
-    /// Writes the notes to an answer.
-    pub(crate) fn apply<B>(&mut self, response: &mut http::Response<B>) {
-        let status = response.status();
+    /// Writes the notes to an answer, or to what is answered in its place.
+    pub(crate) fn apply<B, M: RefusalBody<B>>(&mut self, response: &mut http::Response<B>) {
         for after in self.more.drain(..).rev().chain(self.after.take()) {
             let refusal = response.extensions().get::<Rejection>().cloned();
-            after.apply(status, response.headers_mut(), refusal.as_ref());
+            let status = response.status();
+            let instead = after.apply(status, response.headers_mut(), refusal.as_ref());
+            if let Some(rejection) = instead {
+                *response = M::refuse(told(self.realm.as_ref(), rejection), self.bodiless);
+            }
         }
+        let status = response.status();
         let silent = status.is_informational() || status.is_redirection();
         for note in self.limits.drain(..) {
             if !silent && status != StatusCode::SERVICE_UNAVAILABLE {

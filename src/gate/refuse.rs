@@ -106,6 +106,15 @@ pub(crate) fn refuse<B: Default>(
     respond(rejection, B::default())
 }
 
+/// A refusal in the place of an answer, told as others are, but for the request: its head has gone on with it.
+pub(crate) fn told(realm: Option<&Arc<Realm>>, mut rejection: Rejection) -> Rejection {
+    let (mut head, ()) = http::Request::new(()).into_parts();
+    let mut notes = Notes { now: realm.map(|realm| realm.clock.now()), ..Notes::default() };
+    let passage = Passage { head: &mut head, context: &mut None, notes: &mut notes };
+    settle(realm, &AtomicBool::new(false), &passage, &mut rejection);
+    rejection
+}
+
 /// Gives the refusal its authenticator's manner, and tells the logs and the audit.
 ///
 /// `own` is the manner of who makes the context; without it the context's own counts.

@@ -69,11 +69,12 @@
 //!    counts what others told of, in this process; each of several processes counts it.
 //! 7. The shared cache: `late` passed its deadline, `foreign` could not be used (another version, no object, another kind); what
 //!    the breaker turned away is `failed`. All but `hit` and `buried` sent the load on to its source.
-//! 8. Forwarding: what was removed from requests that went on. `joined` waited for a credential that was being minted already,
+//! 8. Forwarding: what was removed from requests that went on. `mcp_session_refused` counts ids that were not bound to their
+//!    caller, and ids of upstreams that could not be bound.
+//!    `joined` waited for a credential that was being minted already,
 //!    `paused` asked nobody because the issuer asks to be left alone. Of a user's own tokens `upstream` in
 //!    `forward_issuer_refuses_us_total` is the provider's name. A `link_persist_failed_total` that moves says that users will have
-//!    to sign in again once this process ends. `mcp_session_refused` counts ids that were not
-//!    bound to their caller, and ids of upstreams that could not be bound.
+//!    to sign in again once this process ends.
 
 #[cfg(feature = "metrics")]
 mod recorded;

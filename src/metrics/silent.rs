@@ -154,6 +154,8 @@ impl ForwardMeter {
     pub(crate) fn removed(&self, _names: Removed) {}
 }
 
+#[inline]
+pub(crate) fn mcp_session_refused() {}
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MintMeter(());
 
@@ -173,9 +175,6 @@ impl MintMeter {
     #[inline]
     pub(crate) fn not_persisted(&self) {}
 }
-
-#[inline]
-pub(crate) fn mcp_session_refused() {}
 
 #[cfg(feature = "signed")]
 #[inline]

@@ -191,7 +191,12 @@ struct Count {
 }
 
 impl After for Count {
-    fn apply(&self, _: StatusCode, _: &mut HeaderMap, refusal: Option<&Rejection>) {
+    fn apply(
+        &self,
+        _: StatusCode,
+        _: &mut HeaderMap,
+        refusal: Option<&Rejection>,
+    ) -> Option<Rejection> {
         let guessed = refusal.is_some_and(|refusal| {
             refusal.step() == Some(StepName::Bearer)
                 && refusal.kind() == RejectionKind::InvalidToken
@@ -199,6 +204,7 @@ impl After for Count {
         if guessed {
             self.failures.count(self.peer, self.now_ms);
         }
+        None
     }
 }
 

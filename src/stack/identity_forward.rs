@@ -8,8 +8,8 @@
 //! 5. Answers lose what looks like our identity and, in front of clients, the upstream's own challenge.
 //! 6. Running twice is allowed: the second run removes what the first put in.
 
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +19,9 @@ use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
     AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
-    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, known_of,
+    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, known_of,
 };
-use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
+use crate::gate::{After, Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 
@@ -110,7 +110,7 @@ impl Target {
             Side::Client => (context.presented.clone(), context.realm.clock.now()),
         };
         let upstream = self.forwarding.upstream();
-        Ok(Some(put(&**mints, &Asked { context, upstream, presented: presented.as_ref(), now })))
+        Ok(Some(put(mints, &Asked { context, upstream, presented: presented.as_ref(), now })))
     }
 }
 
@@ -276,8 +276,10 @@ impl IdentityForward {
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
         target.answers.note(passage.notes, prepared.cleaned(), passage.head);
-        if let Some((mints, credential)) = forwarding.mint().zip(credential) {
-            passage.notes.afterwards(Arc::new(Sent::new(mints, credential)));
+        passage.notes.realm = passage.context.as_ref().map(|context| Arc::clone(&context.realm));
+        if let Some((credential, mints)) = credential.cloned().zip(forwarding.shared_mint()) {
+            let context = passage.context.clone();
+            passage.notes.afterwards(Arc::new(Unaccepted { credential, mints, context }));
         }
         Ok(Evidence::FORWARDED)
     }
@@ -336,6 +338,31 @@ const NO_UPSTREAM: &str =
     "no upstream could be used; name one that was given to IdentityForward, and mend its override";
 const NO_TOKEN: &str = "the token that the request came with is not at hand; on the client side attach the context by \
     dangerously_attach_with_token, on the server side keep its header up to this layer";
+
+/// A credential on its way to an upstream that may not accept it.
+struct Unaccepted {
+    credential: Credential,
+    mints: Arc<dyn Mints>,
+    context: Option<AuthContext>,
+}
+
+impl After for Unaccepted {
+    /// Nobody else is to be given what the upstream answered 401 to.
+    fn apply(
+        &self,
+        status: StatusCode,
+        _: &mut HeaderMap,
+        refusal: Option<&Rejection>,
+    ) -> Option<Rejection> {
+        if let Some(context) = &self.context
+            && status == StatusCode::UNAUTHORIZED
+            && refusal.is_none()
+        {
+            self.mints.refused(context, &self.credential);
+        }
+        None
+    }
+}
 
 /// Signs, if it does, at the time at which the request leaves: a retry carries the context of its first attempt.
 #[cfg(feature = "signed")]

@@ -99,9 +99,14 @@ struct Binding {
 }
 
 impl After for Binding {
-    fn apply(&self, _status: StatusCode, headers: &mut HeaderMap, _refusal: Option<&Rejection>) {
+    fn apply(
+        &self,
+        _status: StatusCode,
+        headers: &mut HeaderMap,
+        _refusal: Option<&Rejection>,
+    ) -> Option<Rejection> {
         let bound = match Told::take(headers) {
-            Told::Nothing => return,
+            Told::Nothing => return None,
             Told::Once(id) => self.binder.bound(&self.owner, &id),
             Told::Several => None,
         };
@@ -109,6 +114,7 @@ impl After for Binding {
             Some(id) => drop(headers.insert(MCP_SESSION_ID, id)),
             None => mcp_session_refused(),
         }
+        None
     }
 }
 

@@ -6,14 +6,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::key::Key;
 use crate::clock::Moment;
 use crate::context::AuthContext;
 use crate::forward::error::ConfigError;
 use crate::forward::upstream::Upstream;
 use crate::rejection::Rejection;
 use crate::secret::Secret;
-use crate::subject::SubjectKey;
 
 /// What is sent to an upstream to prove who calls. `Debug` shows none of it.
 #[derive(Clone)]
@@ -24,16 +22,8 @@ pub(crate) struct Credential {
     pub(crate) bare: HeaderValue,
     /// SHA-256 of the token: to tell whether a cache still holds what was sent, and for events.
     pub(crate) digest: [u8; 32],
-    /// Where its source keeps it.
-    pub(super) kept: Kept,
-}
-
-/// What a source finds a credential by.
-#[derive(Clone)]
-pub(super) enum Kept {
-    Nowhere,
-    Minted(Key),
-    Link(SubjectKey),
+    /// Where it is kept, if it is.
+    pub(super) key: Option<[u8; 32]>,
 }
 
 impl Credential {
@@ -49,12 +39,8 @@ impl Credential {
             bearer: sensitive(&format!("Bearer {text}"))?,
             bare: sensitive(text)?,
             digest: Sha256::digest(text.as_bytes()).into(),
-            kept: Kept::Nowhere,
+            key: None,
         })
-    }
-
-    pub(super) fn kept(self, kept: Kept) -> Self {
-        Self { kept, ..self }
     }
 }
 
@@ -86,9 +72,9 @@ pub(crate) trait Mints: Send + Sync {
     /// Asks, or joins who asks for the same.
     fn obtain(&self, asked: &Asked<'_>) -> Obtaining;
 
-    /// Hears that the upstream did not accept this credential: nobody else is to be given it. A newer one stays.
-    fn refused(&self, credential: &Credential) {
-        let _ = credential;
+    /// Hears that the upstream did not accept this credential: nobody else is to be given it.
+    fn refused(&self, context: &AuthContext, credential: &Credential) {
+        let _ = (context, credential);
     }
 
     /// What is wrong with its settings: asked once, when forwarding is built.

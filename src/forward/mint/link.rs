@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credential::{Asked, Credential, Kept, Mints, Obtaining};
+use super::credential::{Asked, Credential, Mints, Obtaining};
 use super::decide::is_for;
 use super::health::Health;
 use super::links::{Held, Links};
@@ -14,6 +14,7 @@ use super::unsaved::Unsaved;
 use crate::authenticator::Authenticator;
 use crate::cache::{CacheSettings, Change, Facts, Known, Trouble};
 use crate::clock::Moment;
+use crate::context::AuthContext;
 use crate::forward::error::ConfigError;
 use crate::metrics::MintMeter;
 use crate::rejection::{Reason, Rejection};
@@ -150,8 +151,8 @@ impl Mints for UserOidc {
         })
     }
 
-    fn refused(&self, credential: &Credential) {
-        if let Kept::Link(subject) = &credential.kept {
+    fn refused(&self, context: &AuthContext, credential: &Credential) {
+        if let Some(subject) = context.subject_key() {
             self.facts.drop_known_if(subject, |held| held.credential.digest == credential.digest);
         }
     }

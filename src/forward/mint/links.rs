@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-use super::credential::{Credential, Kept};
 use super::decide::{Next, decide, is_leased, lasts};
 use super::erased::{KeepsLinks, Refreshes};
 use super::health::Health;
@@ -24,6 +23,8 @@ use crate::rejection::Reason;
 use crate::secret::Secret;
 use crate::store::{Replaced, UserLink};
 use crate::subject::SubjectKey;
+
+use super::credential::Credential;
 
 /// The links of one provider's users.
 pub(super) struct Links {
@@ -54,7 +55,7 @@ impl Links {
     pub(super) async fn usable(self: Arc<Self>, subject: SubjectKey) -> Answer<Arc<Held>, Refusal> {
         let Some(link) = self.current(&subject).await? else { return Ok(Err(Refusal::Login)) };
         match decide(&link, self.clock.now().wall()) {
-            Next::Send(life) => return held(&subject, link, life),
+            Next::Send(life) => return held(link, life),
             Next::Reauth => return Ok(Err(Refusal::Reauth)),
             Next::Refresh => {}
         }
@@ -65,7 +66,7 @@ impl Links {
         };
         // the old one, for this time; whoever comes next asks again
         if lasts(&link, self.clock.now().wall()) {
-            held(&subject, link, Duration::ZERO)
+            held(link, Duration::ZERO)
         } else {
             Err(trouble)
         }
@@ -79,7 +80,7 @@ impl Links {
     ) -> Result<Answer<Arc<Held>, Refusal>, Trouble> {
         loop {
             match decide(&link, self.clock.now().wall()) {
-                Next::Send(life) => return Ok(held(subject, link, life)),
+                Next::Send(life) => return Ok(held(link, life)),
                 Next::Reauth => return Ok(Ok(Err(Refusal::Reauth))),
                 Next::Refresh => {}
             }
@@ -98,7 +99,7 @@ impl Links {
                         Next::Send(life) => life,
                         Next::Refresh | Next::Reauth => Duration::ZERO,
                     };
-                    return Ok(held(subject, fresh, life));
+                    return Ok(held(fresh, life));
                 }
                 Refreshed::Overtaken(other) => link = other,
                 Refreshed::Gone => return Ok(Ok(Err(Refusal::Reauth))),
@@ -153,11 +154,10 @@ async fn in_time<T>(call: impl Future<Output = Result<T, Source>>) -> Result<T, 
     }
 }
 
-fn held(subject: &SubjectKey, link: UserLink, life: Duration) -> Answer<Arc<Held>, Refusal> {
+fn held(link: UserLink, life: Duration) -> Answer<Arc<Held>, Refusal> {
     let is_bearer = link.token_type.is_empty() || link.token_type.eq_ignore_ascii_case("bearer");
     let credential = Some(&link.access_token).filter(|_| is_bearer).and_then(Credential::new);
     let credential = credential.ok_or_else(|| Trouble::of(Reason::IssuerError))?;
-    let credential = credential.kept(Kept::Link(subject.clone()));
     Ok(Ok(Arc::new(Held { link, credential, life })))
 }
 

@@ -110,7 +110,7 @@ macro_rules! settings {
                 self.0.obtain(asked)
             }
 
-            fn refused(&self, credential: &Credential) {
+            fn refused(&self, _context: &AuthContext, credential: &Credential) {
                 self.0.refused(credential);
             }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credential::{Asked, Credential, Kept, Obtaining};
+use super::credential::{Asked, Credential, Obtaining};
 use super::erased::{Failed, Issues};
 use super::health::Health;
 use super::key::{Key, KeyParts, workspace_of};
@@ -108,8 +108,8 @@ impl Minter {
 
     /// Drops the credential if it is still the one that was refused.
     pub(super) fn refused(&self, credential: &Credential) {
-        if let Kept::Minted(key) = &credential.kept {
-            self.cache.drop_known_if(key, |minted| minted.credential.digest == credential.digest);
+        if let Some(key) = credential.key {
+            self.cache.drop_known_if(&key, |minted| minted.credential.digest == credential.digest);
         }
     }
 
@@ -266,7 +266,7 @@ impl Minter {
             }
         };
         let credential = Credential::new(&secret).ok_or_else(invalid)?;
-        let credential = credential.kept(Kept::Minted(mint.key));
+        let credential = Credential { key: Some(mint.key), ..credential };
         let left = |ends: u64| seconds_between(now.wall().as_millis(), ends);
         let window = self.rule.window(left(expires_at.as_millis()), left(mint.caller_ends));
         Ok(Ok(Arc::new(Minted {

@@ -21,8 +21,12 @@ impl Minting {
         self.mode
     }
 
-    pub(in crate::forward) fn source(&self) -> &Arc<dyn Mints> {
-        &self.source
+    pub(in crate::forward) fn shared(&self) -> Arc<dyn Mints> {
+        Arc::clone(&self.source)
+    }
+
+    pub(in crate::forward) fn source(&self) -> &dyn Mints {
+        &*self.source
     }
 }
 
