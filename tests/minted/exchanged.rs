@@ -3,7 +3,7 @@
 use http::HeaderName;
 use tower::{Layer, ServiceExt};
 use tower_bearer::clock::ManualClock;
-use tower_bearer::forward::{Actor, Exchange, ForwardOptions, Passthrough, SubjectFrom, UserOidc};
+use tower_bearer::forward::{Exchange, ForwardOptions, Passthrough, SubjectFrom, UserOidc};
 use tower_bearer::stack::IdentityForward;
 use tower_bearer::store::{TokenRecord, UserLink};
 
@@ -84,6 +84,7 @@ async fn by_the_users_own_token() {
 #[tokio::test]
 async fn who_may_act() {
     use tower_bearer::AuthContext;
+    use tower_bearer::forward::Actor;
     let (house, recorder) = (House::new(), Recorder::new());
     let actor = Actor::new("svc-y", "the actor's token", ACCESS_TOKEN);
     for (name, may_act, want) in [

@@ -330,8 +330,9 @@ async fn what_an_upstream_does_not_accept_is_dropped() {
     let options = || options.clone();
     let denies = Recorder::answering(401, &[]);
     let denied = house.service(options(), &denies);
-    let _answer = verdict(&denied, "tba_alice").await;
-    let _answer = verdict(&denied, "tba_alice").await;
+    let refused = (502, Some("upstream_refused_identity"));
+    assert_eq!(verdict(&denied, "tba_alice").await, refused, "FD7 server side");
+    assert_eq!(verdict(&denied, "tba_alice").await, refused, "FD7 server side");
     assert_eq!(credentials(&denies).concat(), ["Bearer T1", "Bearer T2"], "F187 dropped");
 
     let forward = IdentityForward::new(options().build().unwrap());
@@ -339,14 +340,15 @@ async fn what_an_upstream_does_not_accept_is_dropped() {
     let door = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let late = house.slow_service_of(forward.clone(), &slow, &door);
     let quickly = house.service_of(forward, &quick);
-    let refused = verdict(&late, "tba_alice");
+    let waiting = verdict(&late, "tba_alice");
     let meanwhile = async {
         settled().await;
         house.auth.forget_all();
         assert_eq!(verdict(&quickly, "tba_alice").await, (200, None));
         door.add_permits(1);
     };
-    let (_answer, ()) = tokio::join!(refused, meanwhile);
+    let (got, ()) = tokio::join!(waiting, meanwhile);
+    assert_eq!(got, refused, "FD7");
     assert_eq!(verdict(&quickly, "tba_alice").await, (200, None));
     assert_eq!(credentials(&slow).concat(), ["Bearer T3"], "F187");
     assert_eq!(credentials(&quick).concat(), ["Bearer T4", "Bearer T4"], "F187 a newer one stays");
