@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-use super::body::{CollectFault, ForwardBody, Trailers, collect};
+use super::body::{BodyBound, CollectFault, ForwardBody, Trailers, collect};
 use super::set::{ForwardSet, TrailersOf};
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 
@@ -106,6 +106,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let reading = request.extensions_mut().remove::<Reading>();
+        if reading.is_some() {
+            request.extensions_mut().insert(BodyBound); // a check asked for it, which signs what it reads
+        }
         let Some(reading) = reading.or_else(|| self.rules.reading.clone()) else {
             let request = request.map(|body| self.rules.passing(body, TrailersOf::Request));
             return EdgeFuture::calling(self.inner.call(request), self.rules.clone());
