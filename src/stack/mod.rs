@@ -51,8 +51,8 @@ use crate::scope::ScopeError;
 use crate::stack::place::{
     AfterApp, AfterMembership, AfterTenant, AppKnown, Authenticated, Authorized, BeforeApp,
     BeforeCaller, BeforeForward, BeforeMeta, BeforeRateLimit, BeforeScopes, BeforeSessions,
-    BeforeWorkspace, Bodies, Complete, Limited, Member, MemberInRequest, MemberOrExternal, MetaPut,
-    Mounted, Scoped, SessionBound, TenantLimited,
+    BeforeWorkspace, Bodies, Complete, Forwarded, Limited, Member, MemberInRequest,
+    MemberOrExternal, MetaPut, Mounted, Scoped, SessionBound, TenantLimited,
 };
 
 /// The checks of a group of routes, in their one right order, as a single layer.
@@ -235,7 +235,7 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
     pub fn forward_identity(
         mut self,
         forward: IdentityForward,
-    ) -> BearerStack<Then<C, IdentityForward>, At::Next, M>
+    ) -> BearerStack<Then<C, IdentityForward>, Forwarded<At>, M>
     where
         At: BeforeForward,
     {

@@ -3,6 +3,8 @@
 //! Each method of [`BearerStack`](crate::stack::BearerStack) asks for one of the traits here, and each trait says, where it
 //! is missing, what to call first. Users never spell these types.
 
+use std::marker::PhantomData;
+
 use crate::forward::mcp::Meta;
 use crate::forward::{Edge, EdgeRules, McpMetaService};
 
@@ -38,11 +40,12 @@ places! {
     SessionBound,
     /// After `mcp_meta`.
     MetaPut,
-    /// After `forward_identity`.
-    Forwarded,
-    /// After `mcp_meta` and `forward_identity`.
-    MetaForwarded,
 }
+
+/// After `forward_identity`, which was called at `At`.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Forwarded<At>(PhantomData<fn() -> At>);
 
 /// Defines what a method asks of the place where it is called, and which places have it.
 macro_rules! demands {
@@ -116,6 +119,14 @@ demands! {
     )]
     BeforeCaller: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited;
 
+    /// `forward_identity` may be called here.
+    #[diagnostic::on_unimplemented(
+        message = "the identity cannot be forwarded at this point of the stack",
+        label = "`forward_identity` must come once, as the last step",
+        note = "call `.authorize_app(..)` first where externals are exempt"
+    )]
+    BeforeForward: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted, SessionBound, MetaPut;
+
     /// `bind_mcp_sessions` may be called here.
     #[diagnostic::on_unimplemented(
         message = "ids of MCP cannot be bound at this point of the stack",
@@ -132,41 +143,6 @@ demands! {
     )]
     BeforeMeta: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted, SessionBound;
 }
-
-/// `forward_identity` may be called here.
-#[diagnostic::on_unimplemented(
-    message = "the identity cannot be forwarded at this point of the stack",
-    label = "`forward_identity` must come once, as the last step",
-    note = "call `.authorize_app(..)` first where externals are exempt"
-)]
-pub trait BeforeForward {
-    /// The place after it.
-    #[doc(hidden)]
-    type Next;
-}
-
-/// Places before the last step, and what comes after it.
-macro_rules! before_forward {
-    ($($place:ident => $next:ident),*) => {
-        $(impl BeforeForward for $place {
-            type Next = $next;
-        })*
-    };
-}
-
-before_forward!(
-    Authenticated => Forwarded,
-    Limited => Forwarded,
-    Scoped => Forwarded,
-    AppKnown => Forwarded,
-    Member => Forwarded,
-    MemberInRequest => Forwarded,
-    Authorized => Forwarded,
-    TenantLimited => Forwarded,
-    Mounted => Forwarded,
-    SessionBound => Forwarded,
-    MetaPut => MetaForwarded
-);
 
 /// The stack may be put around a service as it is.
 #[diagnostic::on_unimplemented(
@@ -222,14 +198,6 @@ complete!(
     SessionBound
 );
 
-impl Complete for Forwarded {
-    type Behind<S> = Edge<S>;
-
-    fn behind<S>(inner: S, bodies: &Bodies) -> Edge<S> {
-        Edge::new(inner, bodies.edge.clone())
-    }
-}
-
 impl Complete for MetaPut {
     type Behind<S> = McpMetaService<S>;
 
@@ -238,10 +206,11 @@ impl Complete for MetaPut {
     }
 }
 
-impl Complete for MetaForwarded {
-    type Behind<S> = McpMetaService<Edge<S>>;
+/// What stood behind the earlier place stands in front of the bodies' edge now.
+impl<At: Complete> Complete for Forwarded<At> {
+    type Behind<S> = At::Behind<Edge<S>>;
 
-    fn behind<S>(inner: S, bodies: &Bodies) -> McpMetaService<Edge<S>> {
-        McpMetaService::new(Forwarded::behind(inner, bodies), bodies.meta())
+    fn behind<S>(inner: S, bodies: &Bodies) -> Self::Behind<S> {
+        At::behind(Edge::new(inner, bodies.edge.clone()), bodies)
     }
 }
