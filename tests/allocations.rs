@@ -13,7 +13,7 @@ use http_body_util::Full;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::Authenticator;
 use tower_bearer::clock::Timestamp;
-use tower_bearer::forward::{Field, ForwardOptions, ForwardSet, Mode, Upstream};
+use tower_bearer::forward::{Field, ForwardBody, ForwardOptions, ForwardSet, Mode, Upstream};
 use tower_bearer::id::{AccountId, AppId, WorkspaceId};
 use tower_bearer::issuing::{Issuer, MintRequest};
 use tower_bearer::limit::{Fields, Limit, Limiter, Policy};
@@ -26,6 +26,7 @@ use tower_bearer::subject::{Subject, SubjectType};
 use tower_bearer::token::{TokenKind, TokenKinds};
 
 type Request = http::Request<Full<Bytes>>;
+type Forwarded = http::Response<ForwardBody<Full<Bytes>>>;
 type Response = http::Response<Full<Bytes>>;
 
 /// Counts what each thread takes.
@@ -116,7 +117,8 @@ impl House {
         &self,
         fields: Fields,
         forward: IdentityForward,
-    ) -> impl Service<Request, Response = Response, Error = Infallible> {
+    ) -> impl Service<Request, Response = http::Response<ForwardBody<Full<Bytes>>>, Error = Infallible>
+    {
         let (auth, store) = (&self.auth, &self.store);
         let limit = Limit::per_minute(NonZeroU32::new(1_000).unwrap()).unwrap();
         let limiter = Limiter::builder().policy(Policy::per_token(limit)).fields(fields);
@@ -145,7 +147,7 @@ fn forward(mode: Mode, fields: &[Field]) -> IdentityForward {
 
 /// What `service` takes for one request, its answer's status, and whether it waited.
 fn taken(
-    service: &mut impl Service<Request, Response = Response, Error = Infallible>,
+    service: &mut impl Service<Request, Response = Forwarded, Error = Infallible>,
     request: Request,
 ) -> (u64, u16) {
     let before = TAKEN.with(Cell::get);

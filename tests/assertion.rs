@@ -19,9 +19,9 @@ use std::time::Duration;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_bearer::clock::{Clock, ManualClock, Timestamp};
 use tower_bearer::forward::{
-    AssertionKey, Assertions, ConfigError, Field, ForwardError, ForwardOptions, ForwardSet,
-    Identity, JwksService, KeyFault, Override, SigningKey, Target, Upstream, VerifyingKey,
-    VerifyingKeys,
+    AssertionKey, Assertions, ConfigError, Field, ForwardBody, ForwardError, ForwardOptions,
+    ForwardSet, Identity, JwksService, KeyFault, Override, SigningKey, Target, Upstream,
+    VerifyingKey, VerifyingKeys,
 };
 use tower_bearer::receiver::{
     AssertionVerifier, CallerType, VerifiedCaller, VerifyError, VerifyIdentity,
@@ -281,7 +281,7 @@ impl Both {
         head: &Parts,
     ) -> (u16, HeaderMap, String) {
         let verify = VerifyIdentity::assertions(verifier, nonces).clock(self.clock.clone());
-        let told = service_fn(|request: Request<String>| async move {
+        let told = service_fn(|request: Request<ForwardBody<String>>| async move {
             let caller = request.extensions().get::<VerifiedCaller>().unwrap();
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(caller.id().to_owned())))
         });

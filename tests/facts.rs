@@ -461,5 +461,5 @@ fn eight_steps(world: &World) -> Service {
         .authorize_app(AppAuthz::new(auth, AccessModes::new(auth, store.clone())))
         .mount_caller(CallerMount::new(auth, store.clone()))
         .forward_identity(IdentityForward::new(forward.build().unwrap()));
-    Service::new(stack.layer(says))
+    eight::Bodies(stack).layer(Service::new(says))
 }

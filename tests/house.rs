@@ -379,10 +379,10 @@ fn read(path: &str) -> String {
     fs::read_to_string(&whole).unwrap_or_else(|error| panic!("{}: {error}", whole.display()))
 }
 
-/// All files below, from the top folder, without what is built or fuzzed up.
+/// All files below, from the top folder, without what is built, installed or fuzzed up.
 fn files_under(folders: &[&str]) -> Vec<PathBuf> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = ["target", ".git", "corpus", "artifacts", "seeds", "mutants.out"];
+    let built = ["target", ".git", "corpus", "artifacts", "seeds", "mutants.out", "node_modules"];
     let (mut files, mut folders) =
         (Vec::new(), folders.iter().map(PathBuf::from).collect::<Vec<_>>());
     while let Some(folder) = folders.pop() {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+#[path = "support/at_hand.rs"]
+mod at_hand;
 #[path = "support/leaks.rs"]
 mod support;
 
@@ -16,7 +18,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use support::{CANARY, Leaky, Mood, Part, Watch};
 use tower::util::BoxCloneService;
-use tower::{Layer, Service as _, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service as _, ServiceBuilder, ServiceExt};
 use tower_bearer::clock::{Clock, ManualClock};
 use tower_bearer::forward::{Field, ForwardOptions, Identity, Mode, Upstream};
 use tower_bearer::id::{AccountId, AppId, Email, ExternalId, Issuer as Idp, TokenId, WorkspaceId};
@@ -168,14 +170,7 @@ impl House {
     fn services(&self) -> Vec<(&'static str, Service)> {
         let (auth, store) = (&self.auth, &self.store);
         let watch = self.watch.clone();
-        let behind = move |credential: HeaderName| {
-            let watch = watch.clone();
-            service_fn(move |request: Request| {
-                watch.look_at("a credential behind", &request.headers().get(&credential));
-                watch.look_at("a context behind", &AuthContext::of(request.extensions()));
-                std::future::ready(Ok::<_, Infallible>(Response::new("ok".into())))
-            })
-        };
+        let behind = move |credential| Behind { watch: watch.clone(), credential };
         let inner = behind(AUTHORIZATION);
         let limit = |count| Limit::per_minute(NonZeroU32::new(count).unwrap()).unwrap();
         let limiter = |count| {
@@ -224,12 +219,18 @@ impl House {
         let keyed = BearerStack::new(BearerCheck::new(&self.keyed).optional());
         let modes_of = |mode, limiter| whole(mode, limiter).layer(inner.clone());
         vec![
-            ("whole", BoxCloneService::new(modes_of(Mode::Off, &foreign))),
-            ("headers", BoxCloneService::new(modes_of(Mode::Headers, &foreign))),
-            ("few", BoxCloneService::new(modes_of(Mode::Off, &few))),
-            ("free", BoxCloneService::new(free)),
+            ("whole", at_hand::boxed(modes_of(Mode::Off, &foreign))),
+            ("headers", at_hand::boxed(modes_of(Mode::Headers, &foreign))),
+            ("few", at_hand::boxed(modes_of(Mode::Off, &few))),
+            ("free", at_hand::boxed(free)),
             ("keyed", BoxCloneService::new(keyed.layer(behind(KEY)))),
-            ("misordered", BoxCloneService::new(apps().layer(inner.clone()).map_response(|it| it))),
+            (
+                "misordered",
+                BoxCloneService::new(ServiceExt::<Request>::map_response(
+                    apps().layer(inner.clone()),
+                    |it| it,
+                )),
+            ),
             ("alone", BoxCloneService::new(BearerCheck::new(auth).layer(inner))),
         ]
     }
@@ -522,4 +523,30 @@ where
     F::Output: Send,
 {
     tokio::spawn(call).await.ok()
+}
+
+/// The service behind, whatever body it is given.
+#[derive(Clone)]
+struct Behind {
+    watch: Watch,
+    credential: HeaderName,
+}
+
+impl<B> tower::Service<http::Request<B>> for Behind {
+    type Response = http::Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        self.watch.look_at("a credential behind", &request.headers().get(&self.credential));
+        self.watch.look_at("a context behind", &AuthContext::of(request.extensions()));
+        std::future::ready(Ok(Response::new("ok".into())))
+    }
 }

@@ -32,7 +32,7 @@ use support::world::{World, account, app, get, kinds, token};
 use tower::{Layer, ServiceExt};
 use tower_bearer::Authenticator;
 use tower_bearer::audit::{AuditSink, Event};
-use tower_bearer::forward::{ForwardOptions, ForwardSet, Mode, Upstream};
+use tower_bearer::forward::{ForwardBody, ForwardOptions, ForwardSet, Mode, Upstream};
 use tower_bearer::id::AccountId;
 use tower_bearer::issuing::{Issuer, MintRequest};
 use tower_bearer::limit::{self, Limit, Limiter, Policy};
@@ -47,7 +47,7 @@ use tower_bearer::subject::Subject;
 type Body = http_body_util::Full<bytes::Bytes>;
 type Service = tower::util::BoxCloneService<
     http::Request<Body>,
-    http::Response<Body>,
+    http::Response<ForwardBody<Body>>,
     std::convert::Infallible,
 >;
 
@@ -451,11 +451,11 @@ async fn what_a_receiver_believes_is_counted() {
     let clock = ManualClock::at(start);
     let verifier =
         Verifier::builder(verifying).url("https://mcp.example.com").without_body().build().unwrap();
-    let layer = VerifyIdentity::new(verifier, MemoryNonces::bounded(9, clock.clone())).unwrap();
+    let layer = VerifyIdentity::new(verifier, MemoryNonces::bounded(9, clock.clone()));
     let service = layer.clock(clock).layer(Counting::default());
     let mut head = get("https://mcp.example.com/", None).into_parts().0;
     let identity = Identity::account("acc-1");
-    let _ = forwarding.prepare_request_at(&mut head, Some(&identity), || start).unwrap();
+    let _ = forwarding.prepare_request_at(&mut head, Some(&identity), move || start).unwrap();
     for headers in [head.headers.clone(), head.headers, http::HeaderMap::new()] {
         let mut request = get("https://mcp.example.com/", None);
         *request.headers_mut() = headers;

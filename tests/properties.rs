@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+#[path = "support/at_hand.rs"]
+mod at_hand;
 mod support;
 
 use std::convert::Infallible;
@@ -23,7 +25,7 @@ use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_bearer::authenticator::AuthenticatorBuilder;
 use tower_bearer::clock::Clock;
-use tower_bearer::forward::{Field, ForwardOptions, ForwardSet, Mode, Upstream};
+use tower_bearer::forward::{Field, ForwardBody, ForwardOptions, ForwardSet, Mode, Upstream};
 use tower_bearer::id::AccountId;
 use tower_bearer::limit::{Limit, Limiter, Policy};
 use tower_bearer::rejection::Rejection;
@@ -90,8 +92,10 @@ fn stack(world: &World) -> Service {
         .authorize_app(AppAuthz::new(auth, AccessModes::new(auth, store.clone())))
         .mount_caller(CallerMount::new(auth, store.clone()))
         .forward_identity(IdentityForward::new(options.build().unwrap()));
-    BoxCloneService::new(stack.layer(service_fn(|request: Request| {
-        std::future::ready(Ok::<_, Infallible>(http::Response::new(told(request.headers()).into())))
+    at_hand::boxed(stack.layer(service_fn(|request: http::Request<ForwardBody<Full<Bytes>>>| {
+        std::future::ready(Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::from(told(
+            request.headers(),
+        )))))
     })))
 }
 

@@ -19,8 +19,8 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_bearer::AuthContext;
 use tower_bearer::clock::{ManualClock, Timestamp};
 use tower_bearer::forward::{
-    ConfigError, Field, ForwardError, ForwardOptions, ForwardSet, Forwarding, Identity, KeyFault,
-    KeyRing, Mode, Override, Signing, SigningKey, Upstream, VerifyingKeys,
+    ConfigError, Field, ForwardBody, ForwardError, ForwardOptions, ForwardSet, Forwarding,
+    Identity, KeyFault, KeyRing, Mode, Override, Signing, SigningKey, Upstream, VerifyingKeys,
 };
 use tower_bearer::receiver::{CallerType, VerifiedCaller, Verifier, VerifyError, VerifyIdentity};
 use tower_bearer::rejection::Reason;
@@ -322,8 +322,8 @@ impl Both {
         nonces: impl NonceStore,
         head: &Parts,
     ) -> (u16, HeaderMap, String) {
-        let verify = VerifyIdentity::new(verifier, nonces).unwrap().clock(self.clock.clone());
-        let told = service_fn(|request: Request<String>| async move {
+        let verify = VerifyIdentity::new(verifier, nonces).clock(self.clock.clone());
+        let told = service_fn(|request: Request<ForwardBody<String>>| async move {
             let caller = request.extensions().get::<VerifiedCaller>().unwrap();
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(caller.id().to_owned())))
         });
@@ -575,7 +575,13 @@ fn settings_that_do_not_build() {
         ("FI11 0 s", signed(signing().lifetime(secs(0))), range("lifetime")),
         ("FI11 301 s", signed(signing().lifetime(secs(301))), range("lifetime")),
         ("F82 whole", signed(signing().lifetime(Duration::from_millis(1_500))), range("lifetime")),
-        ("F84 not yet", signed(Signing::new(ring())), Err(ConfigError::BodyNotBound)),
+        ("F84 the default", signed(Signing::new(ring())), Ok(())),
+        ("F84 0", signed(Signing::new(ring()).max_body_bytes(0)), range("max_body_bytes")),
+        (
+            "F84 over 16 MiB",
+            signed(Signing::new(ring()).max_body_bytes((16 << 20) + 1)),
+            range("max_body_bytes"),
+        ),
         (
             "F270 without keys",
             ForwardOptions::new(upstream(), Mode::SignedHeaders),
@@ -592,9 +598,12 @@ fn settings_that_do_not_build() {
     assert_eq!(built(builder()), range("url"), "F212 an authority of its own");
     assert!(matches!(built(builder().url("mcp")), Err(ConfigError::Url { .. })));
     assert_eq!(built(builder().url("https://a").prefix("X-")), Err(ConfigError::PrefixShape));
-    let bound = builder().url("https://a").build().unwrap();
-    let layer = VerifyIdentity::new(bound, MemoryNonces::bounded(9, manual())).map(|_| ());
-    assert_eq!(layer, Err(ConfigError::BodyNotBound), "F84");
+    for bytes in [0, (16 << 20) + 1] {
+        assert_eq!(
+            built(builder().url("https://a").max_body_bytes(bytes)),
+            range("max_body_bytes")
+        );
+    }
     assert_eq!("signed_headers".parse(), Ok(Mode::SignedHeaders), "F78");
 }
 
@@ -671,8 +680,7 @@ fn debug_shows_no_key_and_no_caller() {
     let caller = judged(&verifier_of_fi3(), &fi3(), Some(b""), START).unwrap();
     let unspent = verifier_of_fi3().verify_once(&fi3(), Some(b""), at(START)).unwrap();
     let layer =
-        VerifyIdentity::new(verifier(ring().verifying()), MemoryNonces::bounded(9, manual()))
-            .unwrap();
+        VerifyIdentity::new(verifier(ring().verifying()), MemoryNonces::bounded(9, manual()));
     let shown = format!(
         "{:?} {:?} {:?} {:?} {:?} {unspent:?} {caller:?} {layer:?}",
         ring(),

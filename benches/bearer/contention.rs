@@ -11,7 +11,7 @@ use tower::Service;
 use crate::beside::beside;
 use crate::layers::Layers;
 use crate::timing::ready;
-use crate::world::{Inner, Request, Response, TOKEN, World, request};
+use crate::world::{Inner, Request, TOKEN, World, request};
 
 const CALLS: u16 = 2_000;
 
@@ -30,7 +30,7 @@ pub(crate) fn bench(c: &mut Criterion) {
 /// Nanoseconds a call in each of so many threads: the same for any number where nothing is shared.
 fn threads<S>(service: &S, number: u8) -> f64
 where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send,
+    S: Service<Request, Error = Infallible> + Clone + Send,
 {
     let barrier = Barrier::new(number.into());
     let run = |mut service: S| {

@@ -105,10 +105,7 @@ fn main() {
 /// Requests a second of two threads at once over those of one: 2 where nothing is shared.
 fn contention<S>(service: &S) -> f64
 where
-    S: Service<world::Request, Response = world::Response, Error = std::convert::Infallible>
-        + Clone
-        + Send
-        + Sync,
+    S: Service<world::Request, Error = std::convert::Infallible> + Clone + Send + Sync,
 {
     let good = format!("Bearer {TOKEN}");
     let run = |mut service: S| {

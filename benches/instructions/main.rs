@@ -24,13 +24,15 @@ use gungraun::{
 };
 use tower::Service;
 use tower::util::BoxCloneService;
+use tower_bearer::forward::ForwardBody;
 use tower_bearer::limit::{Limit, Verdict, Window};
 use tower_bearer::token::{Digest, TokenKinds};
 
 use layers::Layers;
-use world::{Inner, Request, Response, TOKEN, World, request};
+use world::{Inner, Request, TOKEN, World, request};
 
-type Boxed = BoxCloneService<Request, Response, std::convert::Infallible>;
+type Boxed = BoxCloneService<Request, ForwardedResponse, std::convert::Infallible>;
+type ForwardedResponse = http::Response<ForwardBody<http_body_util::Full<bytes::Bytes>>>;
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let limits = [(EventKind::Ir, instructions)];
@@ -60,7 +62,7 @@ fn junk() -> (Boxed, Request) {
 }
 
 /// Gives everything back, so that no drop is counted but the request's own.
-fn answer((mut service, request): (Boxed, Request)) -> (Boxed, Response) {
+fn answer((mut service, request): (Boxed, Request)) -> (Boxed, ForwardedResponse) {
     match pin!(service.call(black_box(request))).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(response)) => (service, response),
         Poll::Ready(Err(never)) => match never {},
@@ -70,13 +72,13 @@ fn answer((mut service, request): (Boxed, Request)) -> (Boxed, Response) {
 
 #[library_benchmark(config = at_most(budget::WARM_EIGHT))]
 #[bench::eight(good())]
-fn warm(given: (Boxed, Request)) -> (Boxed, Response) {
+fn warm(given: (Boxed, Request)) -> (Boxed, ForwardedResponse) {
     answer(given)
 }
 
 #[library_benchmark(config = at_most(budget::JUNK_ANSWER))]
 #[bench::eight(junk())]
-fn refused(given: (Boxed, Request)) -> (Boxed, Response) {
+fn refused(given: (Boxed, Request)) -> (Boxed, ForwardedResponse) {
     answer(given)
 }
 

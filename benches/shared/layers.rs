@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tower::Layer;
-use tower_bearer::forward::{ForwardOptions, Mode, Upstream};
+use tower_bearer::forward::{Edge, ForwardOptions, Mode, Upstream};
 use tower_bearer::gate::{Checks, Gate, WithBody};
 use tower_bearer::limit::{Fields, Limit, Limiter, Policy};
 use tower_bearer::stack::{
@@ -50,7 +50,7 @@ impl Layers {
     }
 
     /// All eight in one stack around `inner`.
-    pub(crate) fn around<S>(&self, inner: S) -> Gate<S, impl Checks + use<S>, WithBody> {
+    pub(crate) fn around<S>(&self, inner: S) -> Gate<Edge<S>, impl Checks + use<S>, WithBody> {
         let all = self.clone();
         BearerStack::new(all.bearer)
             .rate_limit(all.limit)

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_bearer::forward::{ConfigError, ForwardOptions, Mode, Upstream};
+use tower_bearer::forward::{ConfigError, ForwardBody, ForwardOptions, Mode, Upstream};
 use tower_bearer::stack::IdentityForward;
 
 use crate::problem::Problem;
@@ -30,13 +30,14 @@ impl Proxy {
         let base = upstream.uri().to_string().trim_end_matches('/').to_owned();
         let forwarding = ForwardOptions::new(upstream.clone(), mode).build()?;
         let layer = IdentityForward::new(forwarding).client_side();
-        let client: Client<HttpConnector, Body> =
+        let client: Client<HttpConnector, ForwardBody<Body>> =
             Client::builder(TokioExecutor::new()).build_http();
-        let call = service_fn(move |request: Request| {
+        let call = service_fn(move |request: Request<ForwardBody<Body>>| {
             let client = client.clone();
             async move { Ok::<_, Infallible>(send(client, request).await) }
         });
-        Ok(Self { base, client: BoxCloneSyncService::new(layer.layer(call)) })
+        let client = layer.layer(call).map_response(|answer| answer.map(Body::new));
+        Ok(Self { base, client: BoxCloneSyncService::new(client) })
     }
 
     /// What is asked of the upstream and what it answers, both as they are but for what may not pass.
@@ -86,7 +87,10 @@ fn decoded(segment: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-async fn send(mut client: Client<HttpConnector, Body>, request: Request) -> Response {
+async fn send(
+    mut client: Client<HttpConnector, ForwardBody<Body>>,
+    request: Request<ForwardBody<Body>>,
+) -> Response {
     match client.call(request).await {
         Ok(response) => response.map(Body::new),
         Err(error) if is_of_the_body(&error) => {

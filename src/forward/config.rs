@@ -246,7 +246,7 @@ impl ForwardOptions {
     /// [`ConfigError::PrefixShape`] and [`ConfigError::PrefixReserved`] for the prefix; [`ConfigError::NameShape`],
     /// [`ConfigError::NameReserved`], [`ConfigError::NameTaken`] for mapped and payload headers;
     /// [`ConfigError::NameManaged`] and [`ConfigError::NameTaken`] for static headers; [`ConfigError::OutOfRange`] for caps.
-    /// In mode `signed_headers` also `ConfigError::NoKeys`, `ConfigError::BodyNotBound`, and `OutOfRange` for the lifetime; in
+    /// In mode `signed_headers` also `ConfigError::NoKeys`, and `OutOfRange` for the lifetime; in
     /// mode `assertion` also `NoKeys`, `NameReserved` for an attribute that is mapped to the name of a claim about the
     /// assertion, and for the target what is said of mapped headers.
     #[cfg_attr(

@@ -92,11 +92,6 @@ pub enum ConfigError {
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     #[error("mode has no keys; use ForwardOptions::signed_headers or ForwardOptions::assertion")]
     NoKeys,
-    /// The body cannot be part of the signature here: both ends must say `without_body`.
-    #[cfg(feature = "signed")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
-    #[error("layers cannot bind the body to the signature yet; say without_body at both ends")]
-    BodyNotBound,
     /// An override that is no JSON object, has an unknown key, a key twice, or a value of the wrong type.
     #[error("override is not one object of known keys with values of their types")]
     Override,

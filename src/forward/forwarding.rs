@@ -5,6 +5,8 @@
 //! 3. Never less identity than configured: an unknown caller is refused unless forwarding is optional, and so is a caller
 //!    whose facts cannot be encoded or are too large.
 
+#[cfg(feature = "signed")]
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, response};
 
@@ -20,6 +22,8 @@ use super::overrides::Override;
 use super::set::ForwardSet;
 use super::upstream::Upstream;
 use super::write::{Plan, Writer};
+#[cfg(feature = "signed")]
+use super::{edge::Reading, sign::Unsigned};
 #[cfg(feature = "signed")]
 use crate::clock::Timestamp;
 
@@ -144,7 +148,7 @@ impl Forwarding {
         identity: Option<&Identity<'_>>,
     ) -> Result<Prepared, ForwardError> {
         #[cfg(feature = "signed")]
-        if matches!(self.mode(), Mode::SignedHeaders | Mode::Assertion) {
+        if self.needs_time() {
             let _counts = self.set.clean_request(&mut head.headers);
             return Err(ForwardError::Misconfigured);
         }
@@ -153,7 +157,7 @@ impl Forwarding {
 
     /// As [`prepare_request`](Self::prepare_request), and signs what was inserted, or states it, if the mode says so.
     ///
-    /// `now` is asked only for a signature. After this nothing that is covered may change: method, path, query and every
+    /// `now` is asked only for a signature. One that covers the body waits for it: see [`sign_body`](Self::sign_body). After this nothing that is covered may change: method, path, query and every
     /// header that was inserted. An optional request without identity is not signed.
     ///
     /// # Errors
@@ -164,7 +168,7 @@ impl Forwarding {
         &self,
         head: &mut Parts,
         identity: Option<&Identity<'_>>,
-        now: impl FnOnce() -> Timestamp,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Prepared, ForwardError> {
         if self.mode() == Mode::Assertion {
             return self.prepare(head, identity, |_| (), |claims| self.assertion(claims, now()));
@@ -178,9 +182,32 @@ impl Forwarding {
         let prepared = self.prepare(head, identity, note, no_credential)?;
         if prepared.outcome == Outcome::Sent {
             let authority = self.options.upstream.authority();
-            signing.sign(head, &authority, &inserted, now())?;
+            if signing.binds_body() {
+                let signing = signing.clone();
+                Unsigned { signing, authority, inserted, now: Box::new(now) }.leave(head);
+            } else {
+                signing.sign(head, &authority, &inserted, now())?;
+            }
         }
         Ok(prepared)
+    }
+
+    /// Signs a head that [`prepare_request_at`](Self::prepare_request_at) prepared, over the whole body. Does nothing in modes that
+    /// bind no body.
+    ///
+    /// For services without this crate's layers, which do it themselves.
+    ///
+    /// # Errors
+    /// [`ForwardError::Unsigned`].
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn sign_body(&self, head: &mut Parts, body: &Bytes) -> Result<(), ForwardError> {
+        match head.extensions.remove::<Reading>() {
+            Some(reading) => {
+                reading.0.read(head, body).map_err(|_no_entropy| ForwardError::Unsigned)
+            }
+            None => Ok(()),
+        }
     }
 
     fn prepare(
@@ -273,6 +300,12 @@ impl Forwarding {
             Action::Send(writer) => Some(writer),
             Action::Strip | Action::Refuse => None,
         }
+    }
+
+    /// Whether what is sent depends on the time.
+    #[cfg(feature = "signed")]
+    pub(crate) fn needs_time(&self) -> bool {
+        matches!(self.mode(), Mode::SignedHeaders | Mode::Assertion)
     }
 
     /// Whether a request without identity is refused.

@@ -16,7 +16,8 @@ use super::caller::{Identifiers, VerifiedCaller};
 use super::fields::Signed;
 use crate::clock::Timestamp;
 use crate::forward::sign::{
-    Base, CONTENT_DIGEST, LONGEST_LIFE, SIGNATURE, SIGNATURE_INPUT, Target, digest_field,
+    Base, CONTENT_DIGEST, DEFAULT_CAP, LARGEST_CAP, LONGEST_LIFE, SIGNATURE, SIGNATURE_INPUT,
+    Target, digest_field,
 };
 use crate::forward::{
     Authority, ConfigError, DEFAULT_PREFIX, Pattern, VerifyingKeys, emitted_name, prefix,
@@ -41,6 +42,7 @@ struct Rules {
     others: Vec<Pattern>,
     identifiers: Identifiers,
     bound: bool,
+    cap: usize,
 }
 
 /// Settings of a [`Verifier`]: the gateway's, seen from the other end.
@@ -53,6 +55,7 @@ pub struct VerifierBuilder {
     mapped: Vec<String>,
     identifiers: Identifiers,
     bound: bool,
+    cap: usize,
 }
 
 /// Why a request is not believed.
@@ -125,6 +128,7 @@ impl Verifier {
             mapped: Vec::new(),
             identifiers: Identifiers::AsTheyAre,
             bound: true,
+            cap: DEFAULT_CAP,
         }
     }
 
@@ -132,6 +136,10 @@ impl Verifier {
     #[must_use]
     pub fn binds_body(&self) -> bool {
         self.0.bound
+    }
+
+    pub(super) fn max_body_bytes(&self) -> usize {
+        self.0.cap
     }
 
     /// Everything but the nonce. `body` is the whole body, looked at unless the verifier is `without_body`.
@@ -258,15 +266,24 @@ impl VerifierBuilder {
         self
     }
 
+    /// Sets how much of a body is read to be verified, 1 byte to 16 MiB; a larger one is answered 413. Default 1 MiB.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.cap = bytes;
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] without a URL; [`ConfigError::Url`] for what is none; [`ConfigError::PrefixShape`] and
+    /// [`ConfigError::OutOfRange`] without a URL and for the largest body; [`ConfigError::Url`] for what is none; [`ConfigError::PrefixShape`] and
     /// [`ConfigError::PrefixReserved`] for the prefix; [`ConfigError::NameShape`] and [`ConfigError::NameReserved`] for
     /// mapped headers.
     pub fn build(self) -> Result<Verifier, ConfigError> {
         if self.urls.is_empty() {
             return Err(ConfigError::OutOfRange { setting: "url" });
+        }
+        if !(1..=LARGEST_CAP).contains(&self.cap) {
+            return Err(ConfigError::OutOfRange { setting: "max_body_bytes" });
         }
         let authorities = self.urls.iter().map(|url| Authority::of_url(url));
         let mapped = self.mapped.iter().map(|header| emitted_name("mapped_header", header));
@@ -280,6 +297,7 @@ impl VerifierBuilder {
             mapped,
             identifiers: self.identifiers,
             bound: self.bound,
+            cap: self.cap,
         })))
     }
 }

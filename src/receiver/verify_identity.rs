@@ -5,6 +5,7 @@
 //! 3. What is not signed for us, now, and for the first time is 403, the same bytes whatever failed.
 //! 4. The store of nonces is asked last, in a task of its own, for at most 25 ms. No answer is 503, never a pass.
 
+use bytes::Bytes;
 use http::request::Parts;
 use std::error::Error;
 use std::fmt;
@@ -13,12 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tower_layer::Layer;
 
 use super::{AssertionVerifier, Unspent, VerifiedCaller, Verifier, VerifyError};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::evidence::Evidence;
-use crate::forward::ConfigError;
-use crate::gate::{Attempt, Passage, Step, step_layer};
+use crate::forward::edge::ReadsBody;
+use crate::forward::sign::SIGNATURE;
+use crate::forward::{Edge, EdgeRules};
+use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::verified;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 use crate::store::NonceStore;
@@ -27,6 +31,7 @@ use crate::store::NonceStore;
 ///
 /// | status | kind | when |
 /// | --- | --- | --- |
+/// | 400, 413 | `body_unreadable`, `body_too_large_to_sign` | the body is signed and cannot be read, or not whole |
 /// | 403 | `identity_not_verified` | not signed, not for us, not now, not all of it, or not for the first time |
 /// | 503 | `nonce_store_unavailable` | nobody could say whether it was sent before |
 ///
@@ -47,9 +52,12 @@ enum Either {
 }
 
 impl Either {
-    fn verify_once(&self, head: &Parts, now: Timestamp) -> Result<Unspent, VerifyError> {
+    fn verify_once(&self, head: &mut Parts, now: Timestamp) -> Result<Unspent, VerifyError> {
         match self {
-            Self::Headers(verifier) => verifier.verify_once(head, None, now),
+            Self::Headers(verifier) => {
+                let body = head.extensions.remove::<Whole>();
+                verifier.verify_once(head, body.as_ref().map(|body| &*body.0), now)
+            }
             Self::Assertion(verifier) => verifier.verify_once(head, now),
         }
     }
@@ -58,14 +66,10 @@ impl Either {
 impl VerifyIdentity {
     /// Verifies by `verifier`, and remembers nonces in `nonces`.
     ///
-    /// # Errors
-    /// [`ConfigError::BodyNotBound`] for a verifier that binds the body, which this layer does not read: say
-    /// [`without_body`](super::VerifierBuilder::without_body), or call [`Verifier::verify`] with the body.
-    pub fn new(verifier: Verifier, nonces: impl NonceStore) -> Result<Self, ConfigError> {
-        if verifier.binds_body() {
-            return Err(ConfigError::BodyNotBound);
-        }
-        Ok(Self::by(Either::Headers(verifier), nonces))
+    /// Reads the body of each request that is signed, unless the verifier is
+    /// [`without_body`](super::VerifierBuilder::without_body).
+    pub fn new(verifier: Verifier, nonces: impl NonceStore) -> Self {
+        Self::by(Either::Headers(verifier), nonces)
     }
 
     /// Verifies assertions by `verifier`, and remembers their ids in `nonces`.
@@ -98,7 +102,44 @@ impl VerifyIdentity {
     }
 }
 
-step_layer!(VerifyIdentity);
+/// The service that reads bodies, where they are signed, and behind it the check.
+impl<S> Layer<S> for VerifyIdentity {
+    type Service = Edge<Gate<S, Self, WithoutBody>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let rules = match &self.verifier {
+            Either::Headers(verifier) if verifier.binds_body() => {
+                EdgeRules::reading(Reader { cap: verifier.max_body_bytes() })
+            }
+            Either::Headers(_) | Either::Assertion(_) => EdgeRules::default(),
+        };
+        Edge::new(Gate::new(inner, self.clone(), WithoutBody::new()), rules)
+    }
+}
+
+/// Leaves the whole body for the check.
+struct Reader {
+    cap: usize,
+}
+
+#[derive(Clone)]
+struct Whole(Bytes);
+
+impl ReadsBody for Reader {
+    /// Nothing is read for who has signed nothing.
+    fn cap(&self, head: &Parts) -> Option<usize> {
+        head.headers.contains_key(SIGNATURE).then_some(self.cap)
+    }
+
+    fn step(&self) -> StepName {
+        StepName::Verify
+    }
+
+    fn read(&self, head: &mut Parts, body: &Bytes) -> Result<(), Rejection> {
+        head.extensions.insert(Whole(body.clone()));
+        Ok(())
+    }
+}
 
 impl Step for VerifyIdentity {
     const NAME: StepName = StepName::Verify;

@@ -247,8 +247,11 @@ fn prepare(
     context: Option<&AuthContext>,
     identity: Option<&Identity<'_>>,
 ) -> Result<Prepared, ForwardError> {
-    let now = || context.map(|context| context.realm.clock.now().wall()).unwrap_or_default();
-    forwarding.prepare_request_at(head, identity, now)
+    let clock = context.filter(|_| forwarding.needs_time()).map(|context| &context.realm.clock);
+    match clock.map(Arc::clone) {
+        Some(clock) => forwarding.prepare_request_at(head, identity, move || clock.now().wall()),
+        None => forwarding.prepare_request(head, identity),
+    }
 }
 
 #[cfg(not(feature = "signed"))]

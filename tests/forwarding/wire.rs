@@ -13,19 +13,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tower::{Service, ServiceBuilder};
+use tower_bearer::forward::ForwardBody;
 
 use crate::claims::CLAIMS;
 use crate::support::*;
 use crate::{check, forward};
 
 /// Serves every connection with clones of `service` until the test's runtime ends.
-async fn serve<S>(service: S) -> SocketAddr
+async fn serve<S, B>(service: S) -> SocketAddr
 where
-    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
         + 'static,
     S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -45,12 +47,16 @@ where
 fn proxy(
     to: SocketAddr,
     h2: bool,
-) -> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
-+ Clone
+) -> impl Service<
+    Request<ForwardBody<Incoming>>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
 + Send {
     let client = Client::builder(TokioExecutor::new()).http2_only(h2).build_http();
-    tower::service_fn(move |mut request: Request<Incoming>| {
-        let client: Client<_, Incoming> = client.clone();
+    tower::service_fn(move |mut request: Request<ForwardBody<Incoming>>| {
+        let client: Client<_, ForwardBody<Incoming>> = client.clone();
         *request.uri_mut() = format!("http://{to}{}", request.uri().path()).parse::<Uri>().unwrap();
         *request.version_mut() = http::Version::HTTP_11;
         async move {

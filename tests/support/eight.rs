@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt};
 use tower_bearer::clock::Timestamp;
-use tower_bearer::forward::{Field, ForwardOptions, Mode, Upstream};
+use tower_bearer::forward::{Field, ForwardBody, ForwardOptions, Mode, Upstream};
 use tower_bearer::id::{AccountId, TokenId, WorkspaceId};
 use tower_bearer::limit::{Limit, Limiter, Outage, PeerAddr, Policy};
 use tower_bearer::scope::ScopeSet;
@@ -255,7 +255,7 @@ impl Eight {
             .rate_limit_tenant(&self.tenant_limiter)
             .mount_caller(self.caller.clone())
             .forward_identity(self.forward.clone());
-        BoxCloneSyncService::new(stack.layer(inner))
+        Bodies(stack).layer(inner)
     }
 
     /// Sets every port to one mood.
@@ -339,16 +339,16 @@ impl Eight {
             row("AppAuthz own policy", self.own.clone(), with(of_member), Some(500)),
             row("TenantLimit", tenant, with(of_member), Some(500)),
             row("CallerMount", self.caller.clone(), with(known), Some(500)),
-            row("IdentityForward", self.forward.clone(), with(known), Some(500)),
-            row("ClientForward", client, Sends::Away(known.clone()), Some(500)),
-            row("StripIdentity", self.strip.clone(), Sends::Token, None),
+            row("IdentityForward", Bodies(self.forward.clone()), with(known), Some(500)),
+            row("ClientForward", Bodies(client), Sends::Away(known.clone()), Some(500)),
+            row("StripIdentity", Bodies(self.strip.clone()), Sends::Token, None),
             row("FailureLimit", self.failures.clone(), Sends::Peer, Some(500)),
             row("RenderRejections", RenderRejections::new(), Sends::Token, None),
-            row("BearerStack", whole(&self.limiter), Sends::Token, Some(401)),
-            row("BearerStack shared", whole(&self.shared_limiter), Sends::Token, Some(401)),
+            row("BearerStack", Bodies(whole(&self.limiter)), Sends::Token, Some(401)),
+            row("BearerStack shared", Bodies(whole(&self.shared_limiter)), Sends::Token, Some(401)),
             row(
                 "BearerStack without bodies",
-                whole(&self.limiter).without_bodies(),
+                Bodies(whole(&self.limiter).without_bodies()),
                 Sends::Token,
                 Some(401),
             ),
@@ -431,7 +431,10 @@ pub(crate) fn orders(eight: &Eight) -> Vec<Row> {
     macro_rules! forward {
         ($name:expr, $stack:expr) => {{
             let (name, stack) = ($name, $stack);
-            add!(name.clone() + " forward", stack.clone().forward_identity(eight.forward.clone()));
+            add!(
+                name.clone() + " forward",
+                Bodies(stack.clone().forward_identity(eight.forward.clone()))
+            );
             add!(name, stack);
         }};
     }
@@ -539,4 +542,36 @@ where
         let response = self.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200, "the scene is set");
     }
+}
+
+/// A layer whose bodies are its own, as one whose bodies are plain.
+#[derive(Clone)]
+pub(crate) struct Bodies<L>(pub(crate) L);
+
+type Behind = BoxCloneSyncService<http::Request<ForwardBody<Full<Bytes>>>, Response, Gone>;
+
+impl<L> Layer<Service> for Bodies<L>
+where
+    L: Layer<Behind>,
+    L::Service:
+        tower::Service<Request, Response = http::Response<ForwardBody<Full<Bytes>>>, Error = Gone>,
+    L::Service: Clone + Send + Sync + 'static,
+    <L::Service as tower::Service<Request>>::Future: Send + 'static,
+{
+    type Service = Service;
+
+    fn layer(&self, inner: Service) -> Service {
+        let inner = inner.map_request(|request: http::Request<ForwardBody<_>>| {
+            request.map(|_| Full::default()) // nobody behind looks at it
+        });
+        BoxCloneSyncService::new(self.0.layer(BoxCloneSyncService::new(inner)).then(at_hand))
+    }
+}
+
+/// The answer with its body at hand.
+async fn at_hand(
+    answer: Result<http::Response<ForwardBody<Full<Bytes>>>, Gone>,
+) -> Result<Response, Gone> {
+    let (head, body) = answer?.into_parts();
+    Ok(Response::from_parts(head, Full::new(body.collect().await.unwrap().to_bytes())))
 }

@@ -1,7 +1,10 @@
 //! A small house with a few callers, and an upstream that writes down what it was told.
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
@@ -188,14 +191,17 @@ pub(crate) fn request(uri: &str, lines: Lines<'_>) -> Request<String> {
 }
 
 /// Sends one request through a service: the status and the refusal, if one of the layers made it.
-pub(crate) async fn send<S>(
+pub(crate) async fn send<S, B>(
     service: S,
     request: Request<String>,
 ) -> (Response<String>, Option<Rejection>)
 where
-    S: Service<Request<String>, Response = Response<String>, Error = Infallible>,
+    S: Service<Request<String>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes, Error = Infallible>,
 {
-    let response = service.oneshot(request).await.unwrap();
+    let (head, body) = service.oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let response = Response::from_parts(head, String::from_utf8(body.to_vec()).unwrap());
     let refusal = response.extensions().get::<Rejection>().cloned();
     (response, refusal)
 }

@@ -22,14 +22,14 @@ use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-use super::body::{BodyBound, CollectFault, ForwardBody, Trailers, collect};
+use super::body::{CollectFault, ForwardBody, Trailers, collect};
 use super::set::{ForwardSet, TrailersOf};
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 
 /// Something that needs the whole body before the request goes on.
 pub(crate) trait ReadsBody: Send + Sync {
-    /// Most bytes that are read.
-    fn cap(&self) -> usize;
+    /// Most bytes that are read; `None` if the body of this request is not.
+    fn cap(&self, head: &Parts) -> Option<usize>;
 
     /// Who refuses what is larger or cannot be read.
     fn step(&self) -> StepName;
@@ -106,20 +106,20 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let reading = request.extensions_mut().remove::<Reading>();
-        if reading.is_some() {
-            request.extensions_mut().insert(BodyBound); // a check asked for it, which signs what it reads
-        }
-        let Some(reading) = reading.or_else(|| self.rules.reading.clone()) else {
-            let request = request.map(|body| self.rules.passing(body, TrailersOf::Request));
+        let reading = reading.or_else(|| self.rules.reading.clone());
+        let (mut head, body) = request.into_parts();
+        let cap = reading.as_ref().and_then(|reading| reading.0.cap(&head));
+        let Some((reading, cap)) = reading.zip(cap) else {
+            let body = self.rules.passing(body, TrailersOf::Request);
+            let request = Request::from_parts(head, body);
             return EdgeFuture::calling(self.inner.call(request), self.rules.clone());
         };
         let next = self.inner.clone();
         let service = mem::replace(&mut self.inner, next);
-        let (mut head, body) = request.into_parts();
         head.headers.remove(TRAILER); // a body that was read has none
         let told = Arc::clone(&self.told);
         let parked = Parked { service, head, reading, told };
-        EdgeFuture::reading(collect(body, parked.reading.0.cap()), parked, self.rules.clone())
+        EdgeFuture::reading(collect(body, cap), parked, self.rules.clone())
     }
 }
 

@@ -7,10 +7,12 @@
 //! 4. Everything here is a function of a head, a time and a nonce.
 
 mod base;
+mod body;
 mod key;
 mod verify_key;
 
 pub(crate) use base::{Base, CONTENT_DIGEST, Params, Target, digest_field};
+pub(super) use body::Unsigned;
 pub use key::{Algorithm, KeyRing, SigningKey};
 pub(super) use verify_key::PublicParts;
 pub use verify_key::{VerifyingKey, VerifyingKeys};
@@ -36,6 +38,10 @@ pub(crate) const TAG: &str = "identity-forward";
 /// Longest life of a signature, in seconds.
 pub(crate) const LONGEST_LIFE: u64 = 300;
 
+/// Most bytes of a body that are read unless it is said otherwise.
+pub(crate) const DEFAULT_CAP: usize = 1 << 20;
+pub(crate) const LARGEST_CAP: usize = 16 << 20;
+
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 
 /// How requests to one upstream are signed.
@@ -47,12 +53,13 @@ pub struct Signing {
     keys: KeyRing,
     life: Duration,
     bound: bool,
+    cap: usize,
 }
 
 impl Signing {
     /// Signs with the newest of these keys, for 60 seconds, over head and body.
     pub fn new(keys: KeyRing) -> Self {
-        Self { keys, life: DEFAULT_LIFE, bound: true }
+        Self { keys, life: DEFAULT_LIFE, bound: true, cap: DEFAULT_CAP }
     }
 
     /// Sets for how long a signature counts, 1 to 300 whole seconds; a receiver adds 30 for clocks that differ.
@@ -71,6 +78,12 @@ impl Signing {
         self
     }
 
+    /// Sets how much of a body is read to be signed, 1 byte to 16 MiB; a larger one is answered 413. Default 1 MiB.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.cap = bytes;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let whole = self.life.subsec_nanos() == 0;
         if !whole || !(1..=LONGEST_LIFE).contains(&self.life.as_secs()) {
@@ -79,7 +92,14 @@ impl Signing {
         if self.keys.all().any(|key| key.algorithm() == Algorithm::RsaPkcs1Sha256) {
             return Err(ConfigError::Key { fault: KeyFault::Algorithm });
         }
-        if self.bound { Err(ConfigError::BodyNotBound) } else { Ok(()) }
+        if !(1..=LARGEST_CAP).contains(&self.cap) {
+            return Err(ConfigError::OutOfRange { setting: "max_body_bytes" });
+        }
+        Ok(())
+    }
+
+    pub(super) fn binds_body(&self) -> bool {
+        self.bound
     }
 
     pub(super) fn life_secs(&self) -> u64 {

@@ -1,0 +1,50 @@
+//! A real MCP client reaches real MCP servers through the gateway, and they learn from us alone who is calling.
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at what cannot be, and shows what an upstream sees"
+)]
+
+mod clients;
+mod forgeries;
+#[path = "../support/gateway.rs"]
+mod gateway;
+mod legs;
+#[path = "../support/node.rs"]
+mod node;
+mod provider;
+#[path = "../support/raw"]
+#[expect(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+mod raw {
+    pub mod h1;
+    pub mod h2;
+    pub mod message;
+    pub mod recorder;
+    pub mod rows;
+}
+#[cfg(feature = "signed")]
+mod signed;
+mod upstream;
+
+use gateway::Gateway;
+
+#[tokio::test]
+async fn what_is_not_there_is_said() {
+    let server = "--upstream=tools=http://127.0.0.1:1/mcp";
+    for (name, args, want) in [
+        ("P1403 no server", &[][..], "mcp_gateway: --upstream is needed\n"),
+        (
+            "F277 later",
+            &[server, "--forward", "exchange:http://127.0.0.1:1"],
+            "mcp_gateway: --forward exchange is not built in yet\n",
+        ),
+        (
+            "F147 later",
+            &[server, "--meta", "com.example/caller"],
+            "mcp_gateway: --meta is not built in yet\n",
+        ),
+    ] {
+        assert_eq!(Gateway::refused(args).await, (Some(2), want.to_owned()), "{name}");
+    }
+}
