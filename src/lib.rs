@@ -93,13 +93,14 @@
 //! | How are limits set? | [`limit`] |
 //! | What does a refusal say? | [`rejection`] |
 //! | What does the upstream learn, and how does it know? | [`forward`], `receiver` (feature `signed`) |
+//! | Who mints credentials for the upstream? | [`store::IdentityIssuer`], `issuer_http` (feature `issuer-http`) |
 //! | How do my tests move time? | [`clock::ManualClock`] |
 //! | How do my tests forge a caller? | feature `test-util` |
 //! | How is it done? Why so? What if? | [`manual`] |
 //!
 //! # Features
 //!
-//! Each only adds: `axum` (extractors), `metrics` (counters, gauges and times for the `metrics` facade), `signed` (signed identity and its
+//! Each only adds: `axum` (extractors), `issuer-http` (issuers and identity providers over HTTP), `metrics` (counters, gauges and times for the `metrics` facade), `signed` (signed identity and its
 //! receiver), `test-util` (forged
 //! contexts and scripted stores, for `[dev-dependencies]`), `full` (all).
 #![forbid(unsafe_code)]
@@ -122,6 +123,9 @@ pub mod forward;
 pub mod fuzz;
 pub mod gate;
 pub mod id;
+#[cfg(feature = "issuer-http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "issuer-http")))]
+pub mod issuer_http;
 pub mod issuing;
 mod key;
 pub mod limit;

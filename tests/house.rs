@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["authenticator"],
     &["issuing"],
     &["forward"],
-    &["receiver", "stack"],
+    &["issuer_http", "receiver", "stack"],
     &["stack/mod", "stack/BearerStack"], // the file, and what only it defines
     &["axum", "device", "service", "test_util", "manual"],
     &["fuzz"],

@@ -39,6 +39,14 @@ pub enum EventName {
     AppChanged,
     /// A member was removed.
     MemberRemoved,
+    /// A credential for an upstream was minted.
+    IdentityMinted,
+    /// A user's link with an identity provider got new tokens.
+    IdentityLinkRefreshed,
+    /// A user's link with an identity provider will never get new tokens: the user must sign in again.
+    IdentityLinkBroken,
+    /// An issuer of credentials does not accept this service.
+    IdentityIssuerRejectedUs,
     /// A limiter's shared store is out; its outage rule decides.
     LimitDegraded,
     /// A limiter's shared store answers again.
@@ -76,6 +84,10 @@ impl EventName {
             Self::WorkspaceChanged => "workspace.changed",
             Self::AppChanged => "app.changed",
             Self::MemberRemoved => "member.removed",
+            Self::IdentityMinted => "identity.minted",
+            Self::IdentityLinkRefreshed => "identity.link_refreshed",
+            Self::IdentityLinkBroken => "identity.link_broken",
+            Self::IdentityIssuerRejectedUs => "identity.issuer_rejected_us",
             Self::LimitDegraded => "limit.degraded",
             Self::LimitRestored => "limit.restored",
         }
@@ -84,10 +96,11 @@ impl EventName {
     /// How much it matters.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::AuthUndecided | Self::LimitDegraded => Severity::Warn,
-            Self::TokenKindMismatch | Self::StackMisordered | Self::RevocationBusLate => {
-                Severity::Error
-            }
+            Self::AuthUndecided | Self::LimitDegraded | Self::IdentityLinkBroken => Severity::Warn,
+            Self::TokenKindMismatch
+            | Self::StackMisordered
+            | Self::RevocationBusLate
+            | Self::IdentityIssuerRejectedUs => Severity::Error,
             Self::AuthAllowed
             | Self::AuthDenied
             | Self::TokenExpired
@@ -99,6 +112,8 @@ impl EventName {
             | Self::WorkspaceChanged
             | Self::AppChanged
             | Self::MemberRemoved
+            | Self::IdentityMinted
+            | Self::IdentityLinkRefreshed
             | Self::LimitRestored => Severity::Info,
         }
     }
@@ -134,6 +149,8 @@ pub struct Event<'a> {
     pub workspace: Option<&'a str>,
     /// The app.
     pub app: Option<&'a str>,
+    /// The configured name of the upstream or identity provider that this is about.
+    pub upstream: Option<&'a str>,
     /// The route, where the authenticator was given a function that names it.
     pub route: Option<&'a str>,
     /// The request's `x-request-id`, where it is 1 to 128 visible ASCII characters.
@@ -181,6 +198,7 @@ impl Event<'_> {
             client_id: None,
             workspace: None,
             app: None,
+            upstream: None,
             route: None,
             request_id: None,
             suppressed: None,

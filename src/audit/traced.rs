@@ -36,6 +36,7 @@ macro_rules! emit {
             client_id = $event.client_id,
             workspace = $event.workspace,
             app = $event.app,
+            upstream = $event.upstream,
             route = $event.route,
             request_id = $event.request_id,
             suppressed = $event.suppressed,

@@ -11,7 +11,7 @@ use crate::id::{AccountId, AppId, WorkspaceId};
 use crate::metrics::{Flush, flushed};
 use crate::rejection::Reason;
 use crate::store::Notice;
-use crate::subject::Subject;
+use crate::subject::{Subject, SubjectKey};
 use crate::token::Digest;
 
 impl Authenticator {
@@ -40,6 +40,15 @@ impl Authenticator {
     pub fn forget_caller(&self, subject: &Subject) {
         self.forget_here(&Change::Caller(subject.clone()));
         self.announce(Notice::Subject(subject.key()));
+    }
+
+    /// Forgets what this subject's identity is forwarded by: credentials that were minted for it, and its links with identity
+    /// providers. Its tokens are looked up anew, here and in other processes.
+    ///
+    /// A credential that is being minted meanwhile still serves those who wait for it, and nobody else.
+    pub fn forget_identity(&self, subject: &SubjectKey) {
+        self.forget_here(&Change::Subject(subject.clone()));
+        self.announce(Notice::Subject(subject.clone()));
     }
 
     /// Forgets every fact that names an account; its tokens are looked up anew.

@@ -39,6 +39,7 @@ pub(super) fn judge(
         client_id: record.client_id,
         workspace: record.workspace,
         audiences: record.audiences,
+        may_act: None,
         expires_at: record.expires_at,
         expires_nanos: now.monotonic_nanos().saturating_add(left_nanos),
         digest: *digest,

@@ -29,6 +29,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::audit::{Audit, Event, EventName};
@@ -213,8 +214,23 @@ impl Authenticator {
         V: Clone + Send + Sync + 'static,
         N: Clone + Send + Sync + 'static,
     {
-        let settings = CacheSettings { name, ..self.shared.fact_settings.clone() };
-        let facts = Facts::new(settings, Arc::clone(&self.shared.clock), concerns);
+        self.facts_with(|settings| CacheSettings { name, ..settings }, concerns, |_| None)
+    }
+
+    /// As [`facts`](Self::facts), with settings of their own, and values that may say how long they count.
+    pub(crate) fn facts_with<K, V, N>(
+        &self,
+        settings: impl FnOnce(CacheSettings) -> CacheSettings,
+        concerns: fn(&Change, &K, Option<&V>) -> bool,
+        life: fn(&V) -> Option<Duration>,
+    ) -> Facts<K, V, N>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        N: Clone + Send + Sync + 'static,
+    {
+        let settings = settings(self.shared.fact_settings.clone());
+        let facts = Facts::with_life(settings, Arc::clone(&self.shared.clock), concerns, life);
         let mut listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(facts.as_forgetful());
@@ -233,6 +249,10 @@ impl Authenticator {
         &self.shared.realm.audit
     }
 
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
     pub(crate) fn read_clock(&self) -> Moment {
         self.shared.clock.now()
     }
@@ -245,7 +265,7 @@ impl Authenticator {
         self.shared.ledger.as_ref()
     }
 
-    pub(crate) fn load_deadline(&self) -> std::time::Duration {
+    pub(crate) fn load_deadline(&self) -> Duration {
         self.shared.fact_settings.deadline
     }
 

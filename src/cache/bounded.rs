@@ -32,6 +32,11 @@ where
         self.map.remove(key);
     }
 
+    /// Drops the entry of this key, if `drops` means what it holds.
+    pub(super) fn remove_one_if(&self, key: &K, drops: impl FnOnce(&T) -> bool) {
+        self.map.remove_if(key, drops);
+    }
+
     /// Drops every entry that `drops` names.
     pub(super) fn remove_if(&self, drops: impl Fn(&K, &T) -> bool) {
         self.map.retain(|key, value| !drops(key, value));

@@ -127,13 +127,13 @@ where
     fn store(&self, key: &K, generation: u64, answer: Answer<V, N>) -> Answer<V, N> {
         let verdict = answer?;
         let now = self.clock.now().monotonic_nanos();
-        let ttl = nanos(self.settings.ttl);
-        let jitter = ttl / 1_000 * (self.settings.jitter * self.chance.next() / 1_000);
         self.generations.unless_advanced(key, generation, |current| {
             let grave = lock(&self.tombstones).get(key).filter(|grave| now < grave.ends).cloned();
             match (grave, verdict) {
                 (Some(grave), Ok(_)) => Ok(Err(grave.value)),
                 (None, Ok(value)) => {
+                    let ttl = nanos((self.life)(&value).unwrap_or(self.settings.ttl));
+                    let jitter = ttl / 1_000 * (self.settings.jitter * self.chance.next() / 1_000);
                     let ends = now.saturating_add(ttl - jitter);
                     if current && ttl > 0 {
                         self.refused.remove(key);

@@ -99,6 +99,7 @@ struct Inner<K, V, N> {
     chance: Chance,
     meter: CacheMeter,
     concerns: fn(&Change, &K, Option<&V>) -> bool,
+    life: fn(&V) -> Option<Duration>,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -122,6 +123,16 @@ where
         clock: Arc<dyn Clock>,
         concerns: fn(&Change, &K, Option<&V>) -> bool,
     ) -> Self {
+        Self::with_life(settings, clock, concerns, |_| None)
+    }
+
+    /// As [`new`](Self::new); `life` says how long a value counts, where it says so itself: none at all is not kept.
+    pub(crate) fn with_life(
+        settings: CacheSettings,
+        clock: Arc<dyn Clock>,
+        concerns: fn(&Change, &K, Option<&V>) -> bool,
+        life: fn(&V) -> Option<Duration>,
+    ) -> Self {
         let inner = Inner {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             known: Bounded::new(settings.capacity),
@@ -135,6 +146,7 @@ where
             settings,
             clock,
             concerns,
+            life,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -204,6 +216,11 @@ where
     /// Drops one known entry without touching loads: for a fact that has ended by itself.
     pub(crate) fn drop_known(&self, key: &K) {
         self.inner.known.remove(key);
+    }
+
+    /// Drops one known entry if it is still one that `drops` means.
+    pub(crate) fn drop_known_if(&self, key: &K, drops: impl FnOnce(&V) -> bool) {
+        self.inner.known.remove_one_if(key, |entry| drops(&entry.value));
     }
 
     /// Entries held now, alive or not: known and refused.

@@ -19,6 +19,8 @@ pub(crate) struct TokenFacts {
     pub(crate) rights: Rights,
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) audiences: Vec<String>,
+    /// Who may act on the subject's behalf, as a verified token says (RFC 8693 §4.4); an opaque token never does.
+    pub(crate) may_act: Option<Box<serde_json::Value>>,
     pub(crate) expires_at: Timestamp,
     /// The monotonic time at which the entry ends at the latest: that of the expiry as it looked at the fill, so that a wall
     /// clock that steps back makes no life longer, or the earlier end of the shared entry it was filled from.

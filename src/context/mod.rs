@@ -10,9 +10,9 @@ mod recall;
 pub(crate) use self::facts::{LimitIds, TokenFacts};
 pub(crate) use self::recall::{Kept, Recall, Recalled, Recent};
 
-use http::Extensions;
 use http::header::HeaderName;
 use http::request::Parts;
+use http::{Extensions, HeaderMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -24,8 +24,11 @@ use crate::id::{AppId, ClientId, TokenId, WorkspaceId};
 use crate::metrics::Decisions;
 use crate::rejection::{Answers, Rejection};
 use crate::scope::ScopeSet;
+use crate::secret::Secret;
 use crate::store::{AppRecord, Membership, PolicyName};
 use crate::subject::{Subject, SubjectKey};
+use crate::token::Digest;
+use crate::token::credential::read;
 
 /// What every step of one authenticator shares: how refusals read, where events go, and what time it is.
 #[derive(Clone)]
@@ -41,6 +44,9 @@ pub struct Realm {
     pub(crate) route: Option<Arc<RouteOf>>,
     pub(crate) decisions: Decisions,
 }
+
+/// The longest token that can be sent on.
+const LONGEST: usize = 8_192;
 
 /// From the head of a request to one of a few constants.
 pub(crate) type RouteOf = dyn Fn(&Parts) -> &'static str + Send + Sync;
@@ -78,6 +84,8 @@ pub struct AuthContext {
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) membership: Option<Membership>,
     pub(crate) limits: Limits,
+    /// The token that the request came with: only where it was attached on purpose.
+    pub(crate) presented: Option<Secret>,
 }
 
 /// What the app's id led to. An app that is not there is judged like one of a workspace nobody belongs to.
@@ -137,6 +145,7 @@ impl AuthContext {
             workspace: None,
             membership: None,
             limits: Limits::default(),
+            presented: None,
         }
     }
 
@@ -150,7 +159,29 @@ impl AuthContext {
     /// What was forwarded before does not count for the new request.
     pub fn attach(&self, extensions: &mut Extensions) {
         let evidence = self.evidence.without(Evidence::FORWARDED);
-        extensions.insert(Self { evidence, ..self.clone() });
+        extensions.insert(Self { evidence, presented: None, ..self.clone() });
+    }
+
+    /// As [`attach`](Self::attach), together with the token that the request came with, for modes that send it on: to the
+    /// upstream itself, or to an issuer that exchanges it.
+    ///
+    /// Whatever handles the outgoing request holds the token then, though no `Debug` shows it. It is read from the one credential
+    /// of the inbound request, and taken along only if this context was made of it; without it the client side refuses what needs
+    /// it as `forward_misconfigured`.
+    pub fn dangerously_attach_with_token(&self, inbound: &HeaderMap, extensions: &mut Extensions) {
+        self.attach(extensions);
+        if let (Some(token), Some(attached)) =
+            (self.token_of(inbound), extensions.get_mut::<Self>())
+        {
+            attached.presented = Some(token);
+        }
+    }
+
+    /// The token that these headers present, if this is the context that was made of it.
+    pub(crate) fn token_of(&self, headers: &HeaderMap) -> Option<Secret> {
+        let caller = self.caller.as_ref()?;
+        let token = read(headers, self.realm.credential_header.as_ref(), LONGEST).ok()?;
+        (Digest::of(token) == caller.digest).then(|| Secret::new(token))
     }
 
     /// Did the request come without a credential, past an optional check?

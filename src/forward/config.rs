@@ -4,7 +4,6 @@
 //! 2. What is built has added every name that it can emit to the shared [`ForwardSet`]; a build that fails has added none.
 
 use http::HeaderName;
-#[cfg(feature = "signed")]
 use http::header::AUTHORIZATION;
 
 #[cfg(feature = "signed")]
@@ -15,13 +14,13 @@ use super::error::ConfigError;
 use super::fold::{Pattern, same};
 use super::forwarding::{Action, Forwarding};
 use super::identity::{FIELDS, Field, Fields};
+use super::mint::Minting;
 use super::mode::Mode;
 use super::names::{DEFAULT_PREFIX, Group, emitted_name, prefix};
 use super::overrides::Override;
 use super::set::ForwardSet;
 #[cfg(feature = "signed")]
 use super::sign::Signing;
-#[cfg(feature = "signed")]
 use super::target::{Carrier, Target};
 use super::upstream::{STATIC, Upstream};
 use super::write::{Mapped, Overflow, Writer};
@@ -53,12 +52,10 @@ pub struct ForwardOptions {
     pub(super) signing: Option<Signing>,
     #[cfg(feature = "signed")]
     pub(super) assertions: Option<Assertions>,
+    pub(super) mint: Option<Minting>,
     /// Where the credential goes; known once this was built.
-    #[cfg(feature = "signed")]
     pub(super) carrier: Option<Carrier>,
-    #[cfg(feature = "signed")]
     pub(super) with_headers: bool,
-    #[cfg(feature = "signed")]
     target: Option<Target>,
     max_total: usize,
     overflow: Overflow,
@@ -86,11 +83,9 @@ impl ForwardOptions {
             signing: None,
             #[cfg(feature = "signed")]
             assertions: None,
-            #[cfg(feature = "signed")]
+            mint: None,
             carrier: None,
-            #[cfg(feature = "signed")]
             with_headers: false,
-            #[cfg(feature = "signed")]
             target: None,
             max_total: 8192,
             overflow: Overflow::Refuse,
@@ -125,16 +120,12 @@ impl ForwardOptions {
     /// Sends the credential of a mode that has one in another header than the mode's own.
     ///
     /// A static header of this name yields to it.
-    #[cfg(feature = "signed")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     pub fn target(mut self, target: Target) -> Self {
         self.target = Some(target);
         self
     }
 
     /// Sends identity headers beside the credential. They prove nothing; only what is in the credential does.
-    #[cfg(feature = "signed")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     pub fn with_headers(mut self) -> Self {
         self.with_headers = true;
         self
@@ -249,10 +240,8 @@ impl ForwardOptions {
     /// In mode `signed_headers` also `ConfigError::NoKeys`, and `OutOfRange` for the lifetime; in
     /// mode `assertion` also `NoKeys`, `NameReserved` for an attribute that is mapped to the name of a claim about the
     /// assertion, and for the target what is said of mapped headers.
-    #[cfg_attr(
-        not(feature = "signed"),
-        expect(unused_mut, reason = "modes with a credential are signed")
-    )]
+    /// In a mode that mints, [`ConfigError::NoSource`] without its source, [`ConfigError::NoAudience`] for one that was told no
+    /// audience, and what is said of the target.
     pub fn build(mut self) -> Result<Forwarding, ConfigError> {
         let caps = 1..=65_536;
         for (setting, bytes) in
@@ -269,6 +258,9 @@ impl ForwardOptions {
         #[cfg(feature = "signed")]
         if self.mode == Mode::Assertion {
             self.check_assertion()?;
+        }
+        if self.mode.mints() {
+            self.check_mint()?;
         }
         let family = prefix(&self.prefix)?;
         let set = self.set.clone().unwrap_or_else(ForwardSet::process);
@@ -293,12 +285,12 @@ impl ForwardOptions {
             }
             None => None,
         };
-        #[cfg(feature = "signed")]
-        if self.mode == Mode::Assertion {
+        if self.mode.has_credential() {
             self.carrier = Some(self.carrier(&set, &mut own)?);
         }
         self.check_statics(&set, &family, &own)?;
 
+        self.upstream.begin_generation();
         set.add_prefix(family);
         set.add_names(own.iter().map(HeaderName::as_str));
         let statics = self.upstream.statics();
@@ -359,13 +351,12 @@ impl ForwardOptions {
     }
 
     /// The header of the credential, a name of its own unless it is `Authorization`.
-    #[cfg(feature = "signed")]
     fn carrier(&self, set: &ForwardSet, own: &mut Vec<HeaderName>) -> Result<Carrier, ConfigError> {
         const SETTING: &str = "target";
         let own_header = format!("{}-assertion", self.prefix);
         let given = match &self.target {
-            None => &own_header,
-            Some(Target::Authorization) => AUTHORIZATION.as_str(),
+            None if !self.mode.mints() => &own_header,
+            None | Some(Target::Authorization) => AUTHORIZATION.as_str(),
             Some(Target::Header(header)) => header,
         };
         let name = emitted_name(SETTING, given)?;
@@ -381,14 +372,8 @@ impl ForwardOptions {
         Ok(Carrier::new(name))
     }
 
-    #[cfg(feature = "signed")]
     fn is_target(&self, name: &HeaderName) -> bool {
         self.carrier.as_ref().is_some_and(|carrier| carrier.name() == name)
-    }
-
-    #[cfg(not(feature = "signed"))]
-    fn is_target(&self, _name: &HeaderName) -> bool {
-        false
     }
 
     fn check_statics(

@@ -61,6 +61,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         fault: UrlFault,
     },
+    /// The URL of an issuer or identity provider cannot be used.
+    #[cfg(feature = "issuer-http")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "issuer-http")))]
+    #[error("issuer url {fault}")]
+    IssuerUrl {
+        /// What is wrong with it.
+        fault: UrlFault,
+    },
     /// A number outside its range.
     #[error("{setting} is out of range")]
     OutOfRange {
@@ -92,6 +100,15 @@ pub enum ConfigError {
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     #[error("mode has no keys; use ForwardOptions::signed_headers or ForwardOptions::assertion")]
     NoKeys,
+    /// A mode that mints without what it mints by, which only the constructor of the mode's name gives.
+    #[error("mode {mode} has no source; use the constructor of ForwardOptions of its name")]
+    NoSource {
+        /// The mode's word.
+        mode: &'static str,
+    },
+    /// A user's own token, and nobody said for which audience it must be made.
+    #[error("user_oidc has no audience; say for_audience or dangerously_any_audience")]
+    NoAudience,
     /// An override that is no JSON object, has an unknown key, a key twice, or a value of the wrong type.
     #[error("override is not one object of known keys with values of their types")]
     Override,
@@ -130,6 +147,9 @@ pub enum UrlFault {
     /// A `#` and what follows.
     #[error("holds a fragment")]
     Fragment,
+    /// A `?` and what follows, where nothing may depend on it.
+    #[error("holds a query")]
+    Query,
     /// A link-local or unspecified address, or a cloud's metadata service.
     #[error("names a host that is no upstream")]
     Host,

@@ -17,6 +17,7 @@ use super::error::{ConfigError, ForwardError};
 use super::hop::Cleaned;
 use super::identity::{Field, Identity};
 use super::mcp::BoundId;
+use super::mint::{Credential, Minting, Mints};
 use super::mode::Mode;
 use super::overrides::Override;
 use super::set::ForwardSet;
@@ -55,9 +56,10 @@ struct Stated<'a> {
     plan: &'a Plan,
 }
 
-type Credential = Option<(HeaderName, HeaderValue)>;
+/// The header that proves who calls, if the mode has one.
+type Carried = Option<(HeaderName, HeaderValue)>;
 
-fn no_credential(_: Stated<'_>) -> Result<Credential, ForwardError> {
+fn no_credential(_: Option<Stated<'_>>) -> Result<Carried, ForwardError> {
     Ok(None)
 }
 
@@ -140,15 +142,14 @@ impl Forwarding {
     ///
     /// # Errors
     /// [`ForwardError::IdentityMissing`] if there is no identity and it is required; [`ForwardError::Unencodable`] and
-    /// [`ForwardError::TooLarge`] name the field; [`ForwardError::Misconfigured`] after a refused override, and in modes
-    /// `signed_headers` and `assertion`, which need the time. The removal is done in any case, and the request must not be sent.
+    /// [`ForwardError::TooLarge`] name the field; [`ForwardError::Misconfigured`] after a refused override, and in every mode
+    /// but `off` and `headers`: they need more than a caller. The removal is done in any case, and the request must not be sent.
     pub fn prepare_request(
         &self,
         head: &mut Parts,
         identity: Option<&Identity<'_>>,
     ) -> Result<Prepared, ForwardError> {
-        #[cfg(feature = "signed")]
-        if self.needs_time() {
+        if !matches!(self.mode(), Mode::Off | Mode::Headers) {
             let _counts = self.set.clean_request(&mut head.headers);
             return Err(ForwardError::Misconfigured);
         }
@@ -170,8 +171,14 @@ impl Forwarding {
         identity: Option<&Identity<'_>>,
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Prepared, ForwardError> {
+        if self.mode().mints() {
+            return self.prepare_request(head, identity);
+        }
         if self.mode() == Mode::Assertion {
-            return self.prepare(head, identity, |_| (), |claims| self.assertion(claims, now()));
+            let state = |stated: Option<Stated<'_>>| {
+                self.assertion(stated.ok_or(ForwardError::Misconfigured)?, now())
+            };
+            return self.prepare(head, identity, |_| (), state);
         }
         let signing = self.options.signing.as_ref();
         let Some(signing) = signing.filter(|_| self.mode() == Mode::SignedHeaders) else {
@@ -215,7 +222,7 @@ impl Forwarding {
         head: &mut Parts,
         identity: Option<&Identity<'_>>,
         inserted: impl FnMut(&HeaderName),
-        credential: impl FnOnce(Stated<'_>) -> Result<Credential, ForwardError>,
+        credential: impl FnOnce(Option<Stated<'_>>) -> Result<Carried, ForwardError>,
     ) -> Result<Prepared, ForwardError> {
         let cleaned = self.set.clean_request(&mut head.headers);
         let writer = match &self.action {
@@ -229,10 +236,12 @@ impl Forwarding {
         if identity.is_none() && self.options.required {
             return Err(ForwardError::IdentityMissing);
         }
-        let plan = identity.map(|identity| writer.plan(identity)).transpose()?;
-        let stated = identity.zip(plan.as_ref());
+        // where nothing of it is sent, nothing of it need fit
+        let told = identity.filter(|_| !self.mode().mints() || self.sends_headers());
+        let plan = told.map(|identity| writer.plan(identity)).transpose()?;
+        let stated = told.zip(plan.as_ref());
         let stated = stated.map(|(identity, plan)| Stated { writer, identity, plan });
-        let credential = stated.map(credential).transpose()?.flatten();
+        let credential = if identity.is_some() { credential(stated)? } else { None };
         for (name, value) in self.options.upstream.statics() {
             if !self.is_target(name) {
                 head.headers.insert(name.clone(), value.clone());
@@ -251,7 +260,7 @@ impl Forwarding {
 
     /// The header that holds an assertion of its own.
     #[cfg(feature = "signed")]
-    fn assertion(&self, stated: Stated<'_>, now: Timestamp) -> Result<Credential, ForwardError> {
+    fn assertion(&self, stated: Stated<'_>, now: Timestamp) -> Result<Carried, ForwardError> {
         let ForwardOptions { assertions, carrier, upstream, .. } = &self.options;
         let (assertions, carrier) =
             assertions.as_ref().zip(carrier.as_ref()).ok_or(ForwardError::Misconfigured)?;
@@ -261,26 +270,36 @@ impl Forwarding {
         Ok(Some((carrier.name().clone(), carrier.value(token)?)))
     }
 
+    /// As [`prepare_request`](Self::prepare_request), with what was minted for the caller. Without it nothing is sent.
+    pub(crate) fn prepare_minted(
+        &self,
+        head: &mut Parts,
+        identity: Option<&Identity<'_>>,
+        credential: Option<&Credential>,
+    ) -> Result<Prepared, ForwardError> {
+        let carry = |_: Option<Stated<'_>>| {
+            let carrier = self.options.carrier.as_ref();
+            let (credential, carrier) =
+                credential.zip(carrier).ok_or(ForwardError::Misconfigured)?;
+            Ok(Some((carrier.name().clone(), carrier.carried(credential))))
+        };
+        self.prepare(head, identity, |_| (), carry)
+    }
+
+    /// What mints the credential of a caller, in a mode that has one.
+    pub(crate) fn mint(&self) -> Option<&dyn Mints> {
+        let sends = matches!(self.action, Action::Send(_)) && self.mode().mints();
+        self.options.mint.as_ref().filter(|_| sends).map(Minting::source)
+    }
+
     /// A static header never stands where a credential of the caller's would.
-    #[cfg(feature = "signed")]
     fn is_target(&self, name: &HeaderName) -> bool {
-        let carrier = self.options.carrier.as_ref().filter(|_| self.mode() == Mode::Assertion);
+        let carrier = self.options.carrier.as_ref().filter(|_| self.mode().has_credential());
         carrier.is_some_and(|carrier| carrier.name() == name)
     }
 
-    #[cfg(not(feature = "signed"))]
-    fn is_target(&self, _name: &HeaderName) -> bool {
-        false
-    }
-
-    #[cfg(feature = "signed")]
     fn sends_headers(&self) -> bool {
-        self.mode() != Mode::Assertion || self.options.with_headers
-    }
-
-    #[cfg(not(feature = "signed"))]
-    fn sends_headers(&self) -> bool {
-        true
+        !self.mode().has_credential() || self.options.with_headers
     }
 
     /// Removes from an answer's head what ends at this hop and what looks like our identity.

@@ -26,7 +26,6 @@ mod identity;
 mod key_rules;
 mod known;
 pub(crate) mod mcp;
-#[expect(dead_code, reason = "the modes that mint come next")]
 pub(crate) mod mint;
 mod mode;
 mod names;
@@ -35,7 +34,6 @@ mod set;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub(crate) mod sign;
-#[cfg(feature = "signed")]
 mod target;
 #[cfg(test)]
 mod tests;
@@ -58,7 +56,11 @@ pub use identity::{Field, Identity};
 pub use key_rules::KeyFault;
 pub(crate) use known::{EditIdentity, known_of};
 pub use mcp::{McpMetaFuture, McpMetaService};
+pub use mint::{Actor, Exchange, IdpToken, Passthrough, SubjectFrom, UserOidc};
+pub(crate) use mint::{Asked, Credential, Mints, Obtaining};
 pub use mode::Mode;
+#[cfg(any(feature = "issuer-http", feature = "signed"))]
+pub(crate) use names::emitted_name;
 pub use overrides::Override;
 pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
@@ -68,12 +70,14 @@ pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingK
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use target::Target;
 pub use upstream::Upstream;
+#[cfg(feature = "issuer-http")]
+pub(crate) use upstream::issuer_url;
 pub use write::Overflow;
 #[cfg(feature = "signed")]
 pub(crate) use {
     fold::Pattern,
     identity::{CLAIMS, HEADERS},
     key_rules::is_key_name,
-    names::{DEFAULT_PREFIX, emitted_name, prefix},
+    names::{DEFAULT_PREFIX, prefix},
     upstream::Authority,
 };

@@ -24,9 +24,42 @@ pub enum Mode {
     #[cfg(feature = "signed")]
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     Assertion,
+    /// `idp_token`: a token that our issuer mints for the caller and the upstream.
+    ///
+    /// Built by [`ForwardOptions::idp_token`](super::ForwardOptions::idp_token), which is given the issuer.
+    IdpToken,
+    /// `user_oidc`: the user's own access token of an identity provider.
+    ///
+    /// Built by [`ForwardOptions::user_oidc`](super::ForwardOptions::user_oidc), which is given the links.
+    UserOidc,
+    /// `exchange`: a token that an authorization server gives for another one (RFC 8693).
+    ///
+    /// Built by [`ForwardOptions::exchange`](super::ForwardOptions::exchange), which is given the issuer.
+    Exchange,
+    /// `passthrough`: the token that the request came with.
+    ///
+    /// Built by [`ForwardOptions::passthrough`](super::ForwardOptions::passthrough), which is given the audience.
+    Passthrough,
 }
 
 impl Mode {
+    /// Does it send a credential that was minted before, by this process or another?
+    pub(super) fn mints(self) -> bool {
+        matches!(self, Self::IdpToken | Self::UserOidc | Self::Exchange | Self::Passthrough)
+    }
+
+    /// Is there one header that proves who calls?
+    #[cfg(feature = "signed")]
+    pub(super) fn has_credential(self) -> bool {
+        self == Self::Assertion || self.mints()
+    }
+
+    /// Is there one header that proves who calls?
+    #[cfg(not(feature = "signed"))]
+    pub(super) fn has_credential(self) -> bool {
+        self.mints()
+    }
+
     /// The word for this mode in a configuration.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -37,6 +70,10 @@ impl Mode {
             Self::SignedHeaders => "signed_headers",
             #[cfg(feature = "signed")]
             Self::Assertion => "assertion",
+            Self::IdpToken => "idp_token",
+            Self::UserOidc => "user_oidc",
+            Self::Exchange => "exchange",
+            Self::Passthrough => "passthrough",
         }
     }
 }
@@ -53,6 +90,10 @@ impl FromStr for Mode {
             Mode::SignedHeaders,
             #[cfg(feature = "signed")]
             Mode::Assertion,
+            Mode::IdpToken,
+            Mode::UserOidc,
+            Mode::Exchange,
+            Mode::Passthrough,
         ];
         let known = MODES.iter().find(|mode| mode.word() == word);
         known.copied().ok_or(ConfigError::UnknownWord { setting: "mode" })

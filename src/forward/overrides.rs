@@ -119,6 +119,7 @@ impl Override {
         self.sign(base, &mut local)?;
         #[cfg(feature = "signed")]
         self.assert(base, &mut local)?;
+        self.mint(base, &local)?;
         if let Some(required) = self.required {
             may_weaken("required", required || !base.required || base.may_weaken)?;
             local.required = required;
@@ -185,6 +186,20 @@ impl Override {
         let life = Duration::from_secs(secs);
         if base.may_weaken || life < assertions.life() {
             local.assertions = Some(assertions.clone().lifetime(life)?);
+        }
+        Ok(())
+    }
+
+    /// Whether it is minted afterwards, and by the same source: what proves less only by permission.
+    fn mint(&self, base: &ForwardOptions, local: &ForwardOptions) -> Result<(), ConfigError> {
+        let setting = "mode";
+        let has_source = local.mint.as_ref().is_some_and(|mint| mint.mode() == local.mode);
+        if local.mode.mints() && !has_source {
+            return Err(ConfigError::Unavailable { setting });
+        }
+        let weaker = base.mode.mints() && matches!(local.mode, Mode::Headers | Mode::Passthrough);
+        if weaker && base.mode != local.mode && !base.may_weaken {
+            return Err(ConfigError::NotPermitted { setting, permission: "local_may_weaken" });
         }
         Ok(())
     }

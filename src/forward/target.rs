@@ -1,10 +1,13 @@
 //! Where in a request does a credential for the upstream go?
 
+#[cfg(feature = "signed")]
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
+#[cfg(feature = "signed")]
 use super::error::ForwardError;
+use super::mint::Credential;
 
 /// The header that carries a credential to the upstream.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,7 +32,14 @@ impl Carrier {
         &self.0
     }
 
+    /// The value that carries a credential that was minted.
+    pub(super) fn carried(&self, credential: &Credential) -> HeaderValue {
+        let is_bearer = self.0 == AUTHORIZATION;
+        if is_bearer { credential.bearer.clone() } else { credential.bare.clone() }
+    }
+
     /// The value that carries `token`; it is never indexed or logged.
+    #[cfg(feature = "signed")]
     pub(super) fn value(&self, token: String) -> Result<HeaderValue, ForwardError> {
         let text = if self.0 == AUTHORIZATION { format!("Bearer {token}") } else { token };
         let value = HeaderValue::from_maybe_shared(Bytes::from(text));

@@ -7,6 +7,7 @@
 use http::{HeaderName, HeaderValue, Uri};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{ConfigError, UrlFault};
 use super::fold::same;
@@ -23,6 +24,7 @@ pub struct Upstream {
     origin: Origin,
     audience: Box<str>,
     statics: Vec<(HeaderName, HeaderValue)>,
+    generation: u64,
 }
 
 impl Upstream {
@@ -118,6 +120,16 @@ impl Upstream {
         self.origin.authority()
     }
 
+    /// Tells this configuration from every earlier one of this process: what was minted for those serves it no more.
+    pub(super) fn begin_generation(&mut self) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.generation = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn statics(&self) -> &[(HeaderName, HeaderValue)] {
         &self.statics
     }
@@ -129,7 +141,7 @@ impl Upstream {
         let (uri, origin) = parse(url, wire).map_err(|fault| ConfigError::Url { fault })?;
         let path = Some(uri.path()).filter(|&path| path != "/").unwrap_or_default();
         let audience = format!("{origin}{path}").into();
-        Ok(Self { name: name.into(), uri, origin, audience, statics: Vec::new() })
+        Ok(Self { name: name.into(), uri, origin, audience, statics: Vec::new(), generation: 0 })
     }
 }
 
@@ -170,6 +182,14 @@ fn parse(url: &str, wire: Wire) -> Result<(Uri, Origin), UrlFault> {
         return Err(UrlFault::Plaintext);
     }
     Ok((uri, origin))
+}
+
+/// The URL of whom we ask for credentials: as that of an upstream, without a query.
+#[cfg(feature = "issuer-http")]
+pub(crate) fn issuer_url(url: &str) -> Result<Uri, ConfigError> {
+    let refused = |fault| ConfigError::IssuerUrl { fault };
+    let (uri, _) = parse(url, Wire::Private).map_err(refused)?;
+    if uri.query().is_some() { Err(refused(UrlFault::Query)) } else { Ok(uri) }
 }
 
 /// Scheme, host in lower case, and port, said or not.

@@ -30,14 +30,19 @@
 //! | `tower_bearer_mcp_session_refused_total` | counter | – |
 //! | `tower_bearer_verify_total` (feature `signed`) | counter | `result`: `ok`, or why a forwarded identity was not believed |
 //! | `tower_bearer_forward_nominated_total` | counter: field names | – |
+//! | `tower_bearer_forward_mint_seconds` | histogram | `upstream`, `result` (`ok`, `reauth_required`, `login_required`, `identity_denied`, `step_up`, `refuses_us`, `busy`, `error`, `deadline`) |
+//! | `tower_bearer_forward_cache_total` | counter | `upstream`, `result` (`hit`, `miss`, `joined`, `paused`) |
+//! | `tower_bearer_forward_issuer_refuses_us_total` | counter | `upstream` |
+//! | `tower_bearer_link_refresh_total` | counter | `result` (`ok`, `gone`, `refuses_us`, `busy`, `error`, `deadline`) |
+//! | `tower_bearer_link_persist_failed_total` | counter | – |
 //!
 //! # How many series
 //!
 //! 1. No label is ever made of a request: no token, id, address, e-mail or path. A label is one of this crate's fixed words
 //!    or a name that was configured: `kind`, `policy`, `upstream`, and `route`.
 //! 2. `step` is a [`StepName`](crate::rejection::StepName), `reason` a [`Reason`](crate::rejection::Reason); `cache` is
-//!    `context`, `negative`, `app`, `member`, `permit` or `caller`, `dependency` the cache's store (`token`, `app`, `member`,
-//!    `permit` or `caller`), `shared_cache` or `limiter`. `reason` of a limiter's store is a
+//!    `context`, `negative`, `app`, `member`, `permit`, `caller`, `minted` or `link`, `dependency` the cache's store (`token`, `app`, `member`,
+//!    `permit`, `caller`, `minted` or `link`), `shared_cache` or `limiter`. `reason` of a limiter's store is a
 //!    [`StoreFailure`](crate::store::StoreFailure). `-` is what is not known.
 //! 3. So the number of series is a product known at build. Decisions are the most: (steps × reasons + 1) × (kinds + 1) ×
 //!    routes, of which most never happen. [`route`](crate::authenticator::AuthenticatorBuilder::route) gives constants; a
@@ -66,6 +71,10 @@
 //!    the breaker turned away is `failed`. All but `hit` and `buried` sent the load on to its source.
 //! 8. Forwarding: what was removed from requests that went on. `mcp_session_refused` counts ids that were not bound to their
 //!    caller, and ids of upstreams that could not be bound.
+//!    `joined` waited for a credential that was being minted already,
+//!    `paused` asked nobody because the issuer asks to be left alone. Of a user's own tokens `upstream` in
+//!    `forward_issuer_refuses_us_total` is the provider's name. A `link_persist_failed_total` that moves says that users will have
+//!    to sign in again once this process ends.
 
 #[cfg(feature = "metrics")]
 mod recorded;
@@ -82,9 +91,9 @@ use self::silent as meters;
 #[cfg(feature = "signed")]
 pub(crate) use self::meters::verified;
 pub(crate) use self::meters::{
-    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, OnBus, StoreMeter,
-    bus_lag, flushed, mcp_session_refused, refused, revoked, shared_cache, shared_cache_breaker,
-    suppressed,
+    CacheMeter, Decisions, ForwardMeter, KeysMeter, LimitMeter, LoadMeter, MintMeter, OnBus,
+    StoreMeter, bus_lag, flushed, mcp_session_refused, refused, revoked, shared_cache,
+    shared_cache_breaker, suppressed,
 };
 #[cfg(feature = "redis")]
 pub(crate) use self::meters::{reconnected, script_loaded};

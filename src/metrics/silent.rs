@@ -156,6 +156,25 @@ impl ForwardMeter {
 
 #[inline]
 pub(crate) fn mcp_session_refused() {}
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MintMeter(());
+
+impl MintMeter {
+    #[inline]
+    pub(crate) fn looked(&self, _upstream: &str, _result: &'static str) {}
+
+    #[inline]
+    pub(crate) fn minted(&self, _upstream: &str, _result: &'static str, _nanos: u64) {}
+
+    #[inline]
+    pub(crate) fn refused_us(&self, _upstream: &str) {}
+
+    #[inline]
+    pub(crate) fn refreshed(&self, _result: &'static str) {}
+
+    #[inline]
+    pub(crate) fn not_persisted(&self) {}
+}
 
 #[cfg(feature = "signed")]
 #[inline]

@@ -9,10 +9,11 @@
 //!    is 503: never a pass.
 //!
 //! ```
+//! use http_body_util::BodyExt;
 //! use std::time::Duration;
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_bearer::clock::{Clock, SystemClock};
-//! use tower_bearer::forward::{ForwardOptions, Identity, KeyRing, Signing, SigningKey, Upstream};
+//! use tower_bearer::forward::{ForwardBody, ForwardOptions, Identity, KeyRing, Signing, SigningKey, Upstream};
 //! use tower_bearer::receiver::{VerifiedCaller, Verifier, VerifyIdentity};
 //! use tower_bearer::store::MemoryNonces;
 //!
@@ -24,24 +25,25 @@
 //!
 //! // the gateway, most often as `IdentityForward::new(forwarding).client_side()`
 //! let upstream = Upstream::new("mcp-main", "https://mcp.example.com/mcp")?;
-//! let signing = Signing::new(ring).lifetime(Duration::from_secs(30)).without_body();
+//! let signing = Signing::new(ring).lifetime(Duration::from_secs(30));
 //! let forwarding = ForwardOptions::signed_headers(upstream, signing).build()?;
 //!
 //! // the upstream
-//! let verifier = Verifier::builder(verifying).url("https://mcp.example.com").without_body().build()?;
-//! let service = ServiceBuilder::new().layer(VerifyIdentity::new(verifier, MemoryNonces::new())?).service(service_fn(
-//!     |request: http::Request<()>| async move {
+//! let verifier = Verifier::builder(verifying).url("https://mcp.example.com").build()?;
+//! let service = ServiceBuilder::new().layer(VerifyIdentity::new(verifier, MemoryNonces::new())).service(service_fn(
+//!     |request: http::Request<ForwardBody<String>>| async move {
 //!         let caller = request.extensions().get::<VerifiedCaller>().map(|caller| caller.id().to_owned());
 //!         Ok::<_, std::convert::Infallible>(http::Response::new(caller.unwrap_or_default()))
 //!     },
 //! ));
 //!
-//! let request = http::Request::builder().uri("https://mcp.example.com/mcp").body(())?;
+//! let request = http::Request::builder().uri("https://mcp.example.com/mcp").body(String::from("{}"))?;
 //! let (mut head, body) = request.into_parts();
 //! let now = || SystemClock::new().now().wall();
 //! let _prepared = forwarding.prepare_request_at(&mut head, Some(&Identity::account("acc-alice")), now)?;
+//! forwarding.sign_body(&mut head, &body.clone().into())?;
 //! let response = service.oneshot(http::Request::from_parts(head, body)).await?;
-//! assert_eq!(response.body(), "acc-alice");
+//! assert_eq!(response.into_body().collect().await?.to_bytes(), "acc-alice");
 //! # Ok(())
 //! # }
 //! ```

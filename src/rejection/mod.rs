@@ -120,6 +120,17 @@ impl Rejection {
         Self { source: Some(Arc::new(source)), ..self }
     }
 
+    /// As [`caused_by`](Self::caused_by), with a cause that was erased before, if there is one.
+    #[must_use]
+    pub(crate) fn because(self, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// The caller lacks scopes of the upstream.
+    pub(crate) fn step_up(required: Arc<RequiredScopes>) -> Self {
+        Self { reason: Reason::StepUp, ..Self::insufficient_scope(required) }
+    }
+
     pub(crate) fn insufficient_scope(required: Arc<RequiredScopes>) -> Self {
         let rejection = Self::new(RejectionKind::InsufficientScope, Reason::MissingScope);
         Self { payload: Payload::Scopes(required), ..rejection }

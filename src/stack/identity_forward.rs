@@ -3,7 +3,8 @@
 //! 1. Needs the context, except where forwarding is off; leaves [`Evidence::FORWARDED`].
 //! 2. What the client sent goes first, identity goes in last, by replacing: a client neither adds to it nor removes it.
 //! 3. Anonymous: 401 where identity is required, else on without it. Never less identity than configured.
-//! 4. Looks only for facts that are sent. Computed on each request; no I/O, and no allocation where nothing is sent.
+//! 4. Looks only for facts that are sent. Computed on each request; no I/O but for a credential that must be minted, and no
+//!    allocation where nothing is sent.
 //! 5. Answers lose what looks like our identity and, in front of clients, the upstream's own challenge.
 //! 6. Running twice is allowed: the second run removes what the first put in.
 
@@ -17,8 +18,8 @@ use tower_layer::Layer;
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
-    AnswerCleaner, Challenge, ConfigError, Edge, EdgeRules, EditIdentity, ForwardError, Forwarding,
-    Identity, Prepared, known_of,
+    AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
+    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, known_of,
 };
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
@@ -30,7 +31,10 @@ use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 /// | --- | --- | --- |
 /// | 401 | `missing_token` | anonymous, and identity is required |
 /// | 500 | `identity_unencodable`, `identity_too_large` | a fact about the caller cannot be sent |
-/// | 500 | `forward_misconfigured` | no upstream was chosen, or its override was refused |
+/// | 401 | `identity_reauth_required`, `identity_login_required` | no credential for the upstream without a sign-in |
+/// | 403 | `identity_denied`, `insufficient_scope`, `token_audience_mismatch` | no credential for this caller and upstream |
+/// | 503, 504 | `identity_issuer_unavailable`, `identity_store_unavailable`, `identity_issuer_timeout` | nobody could say |
+/// | 500 | `forward_misconfigured` | no upstream was chosen, its override was refused, or a mode lacks the presented token |
 /// | 500 | `internal_error` | no context, and forwarding is not off |
 ///
 /// Stands in front of a proxying service. A clone costs a few reference counts.
@@ -85,6 +89,28 @@ impl Target {
     fn on_client_side(&self) -> Self {
         let answers = AnswerCleaner::new(self.forwarding.set(), Challenge::Relayed);
         Self { answers, forwarding: self.forwarding.clone(), meter: self.meter.clone() }
+    }
+
+    /// Puts a question to what mints, where the mode does and the caller is known; the head is only read.
+    fn with_asked<T>(
+        &self,
+        passage: &mut Passage<'_>,
+        side: Side,
+        put: impl FnOnce(&dyn Mints, &Asked<'_>) -> T,
+    ) -> Result<Option<T>, Rejection> {
+        let Some(mints) = self.forwarding.mint() else { return Ok(None) };
+        passage.context()?; // misordered if there is none
+        let context = passage.context.as_ref().filter(|context| !context.is_anonymous());
+        let (head, Some(context)) = (&*passage.head, context) else { return Ok(None) };
+        let needs = mints.needs_presented();
+        let (presented, now) = match side {
+            Side::Server if needs => (context.token_of(&head.headers), context.now),
+            Side::Server => (None, context.now),
+            // a retry carries the context of its first attempt
+            Side::Client => (context.presented.clone(), context.realm.clock.now()),
+        };
+        let upstream = self.forwarding.upstream();
+        Ok(Some(put(mints, &Asked { context, upstream, presented: presented.as_ref(), now })))
     }
 }
 
@@ -170,12 +196,63 @@ impl IdentityForward {
         EdgeRules::forwarding(self.targets.iter().map(|target| target.forwarding.set().clone()))
     }
 
-    fn forward(&self, passage: &mut Passage<'_>, side: Side) -> Result<Evidence, Rejection> {
-        let target = self.target(passage)?;
-        let forwarding = &target.forwarding;
-        if side == Side::Client && !forwarding.same_origin(&passage.head.uri) {
-            return Err(Rejection::new(RejectionKind::OriginMismatch, Reason::WrongOrigin));
+    /// All that can be done without waiting. The head is as it was where somebody must be asked.
+    fn attempt_at(&self, passage: &mut Passage<'_>, side: Side) -> Attempt {
+        let known = self.target(passage, side).and_then(|target| {
+            let known = target.with_asked(passage, side, |mints, asked| mints.known(asked))?;
+            Ok((target, known))
+        });
+        match known {
+            Ok((target, None)) => self.forward(target, passage, None).into(),
+            Ok((_, Some(None))) => Attempt::Ask,
+            Ok((target, Some(Some(credential)))) => {
+                self.forward_minted(target, passage, credential).into()
+            }
+            Err(rejection) => Attempt::Reject(rejection),
         }
+    }
+
+    /// Waits for the credential, then does the rest.
+    async fn ask_at(&self, passage: &mut Passage<'_>, side: Side) -> Result<Evidence, Rejection> {
+        let target = self.target(passage, side)?;
+        let obtain = |mints: &dyn Mints, asked: &Asked<'_>| mints.obtain(asked);
+        let obtaining: Option<Obtaining> = target.with_asked(passage, side, obtain)?;
+        match obtaining {
+            Some(obtaining) => {
+                let credential = obtaining.await;
+                self.forward_minted(target, passage, credential)
+            }
+            None => self.forward(target, passage, None),
+        }
+    }
+
+    fn forward_minted(
+        &self,
+        target: &Target,
+        passage: &mut Passage<'_>,
+        credential: Result<Credential, Rejection>,
+    ) -> Result<Evidence, Rejection> {
+        match credential {
+            Ok(credential) => self.forward(target, passage, Some(&credential)),
+            Err(rejection) => {
+                let forwarding = &target.forwarding;
+                let mode = forwarding.mode().word();
+                target.meter.forwarded(forwarding.upstream().name(), mode, "refused");
+                if rejection.kind() == RejectionKind::ForwardMisconfigured {
+                    self.tell(NO_TOKEN);
+                }
+                Err(rejection)
+            }
+        }
+    }
+
+    fn forward(
+        &self,
+        target: &Target,
+        passage: &mut Passage<'_>,
+        credential: Option<&Credential>,
+    ) -> Result<Evidence, Rejection> {
+        let forwarding = &target.forwarding;
         let identity = if forwarding.is_off() {
             None
         } else {
@@ -188,8 +265,12 @@ impl IdentityForward {
                 })
             })
         };
-        let prepared =
-            prepare(forwarding, passage.head, passage.context.as_ref(), identity.as_ref());
+        let (head, context) = (&mut *passage.head, passage.context.as_ref());
+        let prepared = if forwarding.mint().is_some() {
+            forwarding.prepare_minted(head, identity.as_ref(), credential)
+        } else {
+            prepare(forwarding, head, context, identity.as_ref())
+        };
         let outcome = prepared.as_ref().map_or("refused", |prepared| prepared.outcome().word());
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
@@ -198,7 +279,15 @@ impl IdentityForward {
         Ok(Evidence::FORWARDED)
     }
 
-    fn target(&self, passage: &mut Passage<'_>) -> Result<&Target, Rejection> {
+    fn target(&self, passage: &mut Passage<'_>, side: Side) -> Result<&Target, Rejection> {
+        let target = self.chosen(passage)?;
+        if side == Side::Client && !target.forwarding.same_origin(&passage.head.uri) {
+            return Err(Rejection::new(RejectionKind::OriginMismatch, Reason::WrongOrigin));
+        }
+        Ok(target)
+    }
+
+    fn chosen(&self, passage: &mut Passage<'_>) -> Result<&Target, Rejection> {
         let Some(choose) = &self.choose else {
             return self.targets.first().ok_or_else(|| self.refusal(ForwardError::Misconfigured));
         };
@@ -216,7 +305,7 @@ impl IdentityForward {
             }
             ForwardError::TooLarge { .. } => (RejectionKind::IdentityTooLarge, Reason::TooLarge),
             ForwardError::Misconfigured => {
-                self.tell();
+                self.tell(NO_UPSTREAM);
                 (RejectionKind::ForwardMisconfigured, Reason::ForwardConfig)
             }
             #[cfg(feature = "signed")]
@@ -226,18 +315,24 @@ impl IdentityForward {
     }
 
     /// Once for all requests: a programmer must act.
-    fn tell(&self) {
+    fn tell(&self, slip: &str) {
         if !self.told.swap(true, Ordering::Relaxed) {
             let step = StepName::Forward.as_str();
             let reason = Reason::ForwardConfig.as_str();
             tracing::error!(
                 step,
                 reason,
-                "no upstream could be used; name one that was given to IdentityForward, and mend its override"
+                error = slip,
+                "forwarding is not configured as it is used"
             );
         }
     }
 }
+
+const NO_UPSTREAM: &str =
+    "no upstream could be used; name one that was given to IdentityForward, and mend its override";
+const NO_TOKEN: &str = "the token that the request came with is not at hand; on the client side attach the context by \
+    dangerously_attach_with_token, on the server side keep its header up to this layer";
 
 /// Signs, if it does, at the time at which the request leaves: a retry carries the context of its first attempt.
 #[cfg(feature = "signed")]
@@ -295,11 +390,11 @@ impl Step for IdentityForward {
     const NEEDS: &'static [Evidence] = &[];
 
     fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
-        self.forward(passage, Side::Server).into()
+        self.attempt_at(passage, Side::Server)
     }
 
     async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
-        self.forward(passage, Side::Server)
+        self.ask_at(passage, Side::Server).await
     }
 }
 
@@ -308,11 +403,11 @@ impl Step for ClientForward {
     const NEEDS: &'static [Evidence] = IdentityForward::NEEDS;
 
     fn attempt(&self, passage: &mut Passage<'_>) -> Attempt {
-        self.0.forward(passage, Side::Client).into()
+        self.0.attempt_at(passage, Side::Client)
     }
 
     async fn ask(&self, passage: &mut Passage<'_>) -> Result<Evidence, Rejection> {
-        self.0.forward(passage, Side::Client)
+        self.0.ask_at(passage, Side::Client).await
     }
 }
 

@@ -25,6 +25,14 @@ pub trait IdentityIssuer: Send + Sync + 'static {
         false
     }
 
+    /// Whether the error is that no answer came in time: the request is answered 504 instead of 503.
+    ///
+    /// Default: it is not. Deadlines of this crate's own are known without being told.
+    fn timed_out(error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
+
     /// Asks for one credential.
     fn issue(
         &self,

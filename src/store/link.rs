@@ -101,6 +101,14 @@ pub trait OidcProvider: Send + Sync + 'static {
         false
     }
 
+    /// Whether the error is that no answer came in time: the request is answered 504 instead of 503.
+    ///
+    /// Default: it is not. Deadlines of this crate's own are known without being told.
+    fn timed_out(error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
+
     /// Uses a refresh token.
     fn refresh(
         &self,

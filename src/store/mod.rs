@@ -42,8 +42,8 @@ pub use link::{OidcProvider, RefreshAnswer, Replaced, UserLink, UserLinkStore};
 pub use membership::{AccountStatus, Membership, MembershipStore};
 pub(crate) use memory::Stamps;
 pub use memory::{
-    BrokenReference, MemoryCaller, MemoryCallers, MemoryStore, MemoryStoreError, MemoryWindows,
-    WhenFull, WindowsError, WindowsFull,
+    BrokenReference, LinksError, MemoryCaller, MemoryCallers, MemoryLinks, MemoryStore,
+    MemoryStoreError, MemoryWindows, WhenFull, WindowsError, WindowsFull,
 };
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]

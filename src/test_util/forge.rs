@@ -36,6 +36,7 @@ pub struct Forge {
     effective: Option<ScopeSet>,
     bound_workspace: Option<WorkspaceId>,
     audiences: Vec<String>,
+    may_act: Option<serde_json::Value>,
     expires_at: Option<Timestamp>,
     now: Option<Moment>,
     evidence: Evidence,
@@ -70,6 +71,7 @@ impl Forge {
             effective: None,
             bound_workspace: None,
             audiences: Vec::new(),
+            may_act: None,
             expires_at: None,
             now: None,
             evidence: Evidence::NONE,
@@ -141,6 +143,13 @@ impl Forge {
         I::Item: Into<String>,
     {
         self.audiences = audiences.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Who may act on the subject's behalf, as the JSON value of a verified token's claim `may_act` (RFC 8693 §4.4). What is no JSON
+    /// permits nobody.
+    pub fn may_act(mut self, json: &str) -> Self {
+        self.may_act = Some(serde_json::from_str(json).unwrap_or_default());
         self
     }
 
@@ -232,6 +241,7 @@ impl Forge {
             rights,
             workspace: self.bound_workspace.clone(),
             audiences: self.audiences.clone(),
+            may_act: self.may_act.clone().map(Box::new),
             expires_at,
             expires_nanos: now.monotonic_nanos().saturating_add(left),
             limit_ids: LimitIds {

@@ -2,17 +2,19 @@
 
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::clock::Moment;
 use crate::context::AuthContext;
+use crate::forward::error::ConfigError;
 use crate::forward::upstream::Upstream;
 use crate::rejection::Rejection;
 use crate::secret::Secret;
 
 /// What is sent to an upstream to prove who calls. `Debug` shows none of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Credential {
     /// `Bearer` and the token, sensitive.
     pub(crate) bearer: HeaderValue,
@@ -27,7 +29,7 @@ impl Credential {
     pub(crate) fn new(token: &Secret) -> Option<Self> {
         let text = Some(token.expose()).filter(|_| token.is_sendable())?;
         let sensitive = |text: &str| {
-            let mut value = HeaderValue::from_str(text).ok()?;
+            let mut value = HeaderValue::try_from(text).ok()?;
             value.set_sensitive(true);
             Some(value)
         };
@@ -36,6 +38,12 @@ impl Credential {
             bare: sensitive(text)?,
             digest: Sha256::digest(text.as_bytes()).into(),
         })
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential")
     }
 }
 
@@ -64,6 +72,11 @@ pub(crate) trait Mints: Send + Sync {
     /// Hears that the upstream did not accept this credential: nobody else is to be given it.
     fn refused(&self, asked: &Asked<'_>, digest: &[u8; 32]) {
         let _ = (asked, digest);
+    }
+
+    /// What is wrong with its settings: asked once, when forwarding is built.
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
     }
 
     /// Does it need the token that the request came with?

@@ -2,7 +2,28 @@
 //!
 //! 1. A mode is one [`Mints`]: what it knows at once costs no await and no box; everything else runs in a task of its own.
 //! 2. A failure is a refusal: never a pass with less, never another credential.
+//! 3. What was minted is held in this process only: a shared copy would be a pile of live credentials.
 
 mod credential;
+mod decide;
+mod erased;
+mod health;
+mod key;
+mod link;
+mod links;
+mod minted;
+mod minter;
+mod options;
+mod passthrough;
+mod refresh;
+mod refusal;
+mod subject;
+mod unsaved;
+mod window;
 
 pub(crate) use credential::{Asked, Credential, Mints, Obtaining};
+pub use link::UserOidc;
+pub use minted::{Exchange, IdpToken};
+pub(super) use options::Minting;
+pub use passthrough::Passthrough;
+pub use subject::{Actor, SubjectFrom};

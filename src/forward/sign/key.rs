@@ -162,7 +162,7 @@ impl SigningKey {
     }
 
     /// `None` if the operating system has no randomness for a signature that needs some.
-    pub(in crate::forward) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match &self.secret {
             Secret::Hmac(key) => Some(hmac::sign(key, message).as_ref().to_vec()),
             Secret::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),

@@ -7,6 +7,7 @@ mod caches;
 mod decisions;
 mod forwards;
 mod limits;
+mod mints;
 mod processes;
 
 pub(crate) use self::caches::{CacheMeter, LoadMeter, flushed};
@@ -17,6 +18,7 @@ pub(crate) use self::forwards::{ForwardMeter, mcp_session_refused};
 pub(crate) use self::limits::{KeysMeter, LimitMeter, StoreMeter};
 #[cfg(feature = "redis")]
 pub(crate) use self::limits::{reconnected, script_loaded};
+pub(crate) use self::mints::MintMeter;
 pub(crate) use self::processes::{OnBus, bus_lag, shared_cache, shared_cache_breaker};
 
 use ::metrics::{Counter, describe_gauge, gauge};
@@ -37,6 +39,7 @@ pub fn describe() {
     processes::describe();
     limits::describe();
     forwards::describe();
+    mints::describe();
 }
 
 /// Shows the breaker of one dependency.

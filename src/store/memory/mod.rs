@@ -3,6 +3,7 @@
 mod callers;
 mod error;
 mod hosting;
+mod links;
 #[cfg(feature = "signed")]
 mod nonces;
 mod people;
@@ -14,6 +15,7 @@ mod windows;
 
 pub use callers::{MemoryCaller, MemoryCallers};
 pub use error::{BrokenReference, MemoryStoreError};
+pub use links::{LinksError, MemoryLinks};
 #[cfg(feature = "signed")]
 pub use nonces::{MemoryNonces, NoncesError};
 pub use store::MemoryStore;
