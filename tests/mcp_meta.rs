@@ -557,3 +557,79 @@ fn keys_that_are_not_ours() {
     let shown = format!("{:?}", meta());
     assert!(shown.contains(KEY) && !shown.contains("alice"), "F173 {shown}");
 }
+
+#[cfg(feature = "signed")]
+#[tokio::test]
+async fn a_signature_covers_what_the_upstream_reads() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use tower_bearer::forward::{KeyRing, Signing, SigningKey};
+    use tower_bearer::stack::BearerStack;
+
+    type Told = Arc<Mutex<Option<(HeaderMap, Bytes)>>>;
+
+    async fn run<L, R>(layers: L, told: &Told) -> (u16, Option<&'static str>)
+    where
+        L: Layer<Reader>,
+        L::Service: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible>,
+    {
+        let mut request = Request::new(Full::from(B));
+        *request.headers_mut() = headers(&[ALICE, JSON]);
+        let service = layers.layer(Reader(Arc::clone(told)));
+        let answer = service.oneshot(request).await.unwrap();
+        let refusal = answer.extensions().get::<Rejection>();
+        (answer.status().as_u16(), refusal.map(|refusal| refusal.kind().error()))
+    }
+
+    #[derive(Clone)]
+    struct Reader(Told);
+
+    impl<R> Service<Request<ForwardBody<ForwardBody<R>>>> for Reader
+    where
+        R: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        type Response = Response<Full<Bytes>>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<ForwardBody<ForwardBody<R>>>) -> Self::Future {
+            let told = Arc::clone(&self.0);
+            Box::pin(async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await?.to_bytes();
+                *told.lock().unwrap() = Some((head.headers, body));
+                Ok(Response::default())
+            })
+        }
+    }
+
+    let key = SigningKey::hmac_sha256("k1", b"0123456789abcdef0123456789abcdef").unwrap();
+    let signing = Signing::new(KeyRing::new([key]).unwrap());
+    let options = ForwardOptions::signed_headers(upstream(), signing);
+    let forward = IdentityForward::new(options.set(&ForwardSet::separate()).build().unwrap());
+    let told = Told::default();
+    let free = || ServiceBuilder::new().layer(BearerCheck::new(&auth()));
+    let stack = BearerStack::new(BearerCheck::new(&auth())).without_bodies();
+    let outside = run(free().layer(meta()).layer(forward.clone()), &told).await;
+    let first = told.lock().unwrap().take().unwrap();
+    let within = run(stack.mcp_meta(meta()).forward_identity(forward.clone()), &told).await;
+    let second = told.lock().unwrap().take().unwrap();
+    for (name, outcome, (head, body)) in
+        [("outside", outside, first), ("in a stack", within, second)]
+    {
+        assert_eq!(outcome, (200, None), "FH9 {name}");
+        assert_eq!(body.len(), 166, "FH9 {name}");
+        let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+        let want = format!("sha-256=:{}:", STANDARD.encode(digest));
+        assert_eq!(head["content-digest"], want, "FH9 {name}");
+        assert_eq!(head["content-length"], "166", "FH9 {name}");
+        assert!(head.contains_key("signature"), "FH9 {name}");
+    }
+    let inside = run(free().layer(forward).layer(meta()), &told).await;
+    assert_eq!(inside, (500, Some("internal_error")), "FH9 inside");
+    assert_eq!(*told.lock().unwrap(), None, "FH9 inside: no call");
+}

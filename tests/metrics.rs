@@ -18,6 +18,7 @@ mod server;
 mod shared_windows;
 mod support;
 
+use http::HeaderValue;
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -38,7 +39,7 @@ use tower_bearer::limit::{self, Limit, Limiter, Policy};
 use tower_bearer::rejection::{Reason, RejectionKind};
 use tower_bearer::stack::{
     AccessModes, AppAuthz, AppResolver, BearerCheck, BearerStack, CallerMount, Finder,
-    IdentityForward, StripIdentity, WorkspaceMembershipCheck,
+    IdentityForward, McpSessionBind, StripIdentity, WorkspaceMembershipCheck,
 };
 use tower_bearer::store::{AccountStatus, MemoryStore, RevokeReason, RevokeTarget};
 use tower_bearer::subject::Subject;
@@ -494,6 +495,27 @@ async fn shadows_and_claims_are_counted() {
         ("forward_nominated_total{}", 1),
     ] {
         assert_eq!(book.count(series), want, "F275 {series}");
+    }
+}
+
+#[tokio::test]
+async fn ids_that_are_not_the_callers_are_counted() {
+    let book = Book::default();
+    let _guard = metrics::set_default_local_recorder(&book);
+    let world = World::new();
+    let text = token("tst_", 1);
+    world.token(&text, account("acc-1"), "full");
+    let key = b"0123456789abcdef0123456789abcdef".as_slice();
+    let bind = McpSessionBind::new([("k1", key)], "mcp-main").unwrap();
+    let service = BearerCheck::new(&world.auth).layer(bind.layer(Counting::default()));
+    for (id, status, refused) in [(None, 200, 0), (Some("a"), 404, 1), (Some("b"), 404, 2)] {
+        let mut request = get("/", Some(&text));
+        if let Some(id) = id {
+            request.headers_mut().insert("mcp-session-id", HeaderValue::from_static(id));
+        }
+        let answer = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(book.count("mcp_session_refused_total{}"), refused, "F275");
     }
 }
 

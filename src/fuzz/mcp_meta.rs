@@ -38,12 +38,8 @@ pub(super) fn holds(bytes: &[u8]) {
 
 /// What a body means once `put` is in it, value by value; `None` where that has no place.
 pub(crate) fn edited(body: Value, put: Option<&str>) -> Option<Value> {
-    match body {
-        Value::Array(elements) => {
-            elements.into_iter().map(|element| message(element, put)).collect()
-        }
-        other => message(other, put),
-    }
+    let Value::Array(elements) = body else { return message(body, put) };
+    elements.into_iter().map(|element| message(element, put)).collect()
 }
 
 fn message(mut message: Value, put: Option<&str>) -> Option<Value> {

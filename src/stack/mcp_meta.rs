@@ -101,6 +101,10 @@ impl McpMetaForward {
         self
     }
 
+    pub(super) fn into_meta(self) -> Meta {
+        self.0
+    }
+
     /// Refuses bodies that are not JSON, for upstreams that read JSON whatever its type says. Default: they stream through.
     pub fn json_only(mut self) -> Self {
         self.0.json_only();

@@ -46,13 +46,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
-use crate::forward::EdgeRules;
 use crate::gate::{Checks, Gate, Later, Then, WithBody, WithoutBody};
 use crate::scope::ScopeError;
 use crate::stack::place::{
     AfterApp, AfterMembership, AfterTenant, AppKnown, Authenticated, Authorized, BeforeApp,
-    BeforeCaller, BeforeForward, BeforeRateLimit, BeforeScopes, BeforeWorkspace, Complete,
-    Forwarded, Limited, Member, MemberInRequest, MemberOrExternal, Mounted, Scoped, TenantLimited,
+    BeforeCaller, BeforeForward, BeforeMeta, BeforeRateLimit, BeforeScopes, BeforeSessions,
+    BeforeWorkspace, Bodies, Complete, Forwarded, Limited, Member, MemberInRequest,
+    MemberOrExternal, MetaPut, Mounted, Scoped, SessionBound, TenantLimited,
 };
 
 /// The checks of a group of routes, in their one right order, as a single layer.
@@ -85,14 +85,14 @@ pub struct BearerStack<C = BearerCheck, At = Authenticated, M = WithBody> {
     checks: C,
     at: PhantomData<fn() -> At>,
     bodies: M,
-    edge: EdgeRules,
+    behind: Bodies,
 }
 
 impl BearerStack {
     /// Starts with the question who is calling.
     pub fn new(check: BearerCheck) -> Self {
-        let (bodies, edge) = (WithBody::new(), EdgeRules::default());
-        Self { checks: check, at: PhantomData, bodies, edge }
+        let (bodies, behind) = (WithBody::new(), Bodies::default());
+        Self { checks: check, at: PhantomData, bodies, behind }
     }
 }
 
@@ -206,13 +206,36 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
         self.then(mount)
     }
 
+    /// Ties ids of MCP sessions to the caller, with all that is known of it here.
+    pub fn bind_mcp_sessions(
+        self,
+        bind: McpSessionBind,
+    ) -> BearerStack<Then<C, McpSessionBind>, SessionBound, M>
+    where
+        At: BeforeSessions,
+    {
+        self.then(bind)
+    }
+
+    /// Puts the caller's identity into MCP messages, on their way to the service behind.
+    ///
+    /// No check of its own: bodies are read after all checks have passed, and before anything signs them.
+    pub fn mcp_meta(self, meta: McpMetaForward) -> BearerStack<C, MetaPut, M>
+    where
+        At: BeforeMeta,
+    {
+        let Self { checks, at: _, bodies, behind } = self;
+        let behind = Bodies { meta: Some(meta.into_meta()), ..behind };
+        BearerStack { checks, at: PhantomData, bodies, behind }
+    }
+
     /// Forwards the caller's identity to the service behind, as the last step.
     ///
     /// The authenticator's credential header is stripped like `Authorization`.
     pub fn forward_identity(
         mut self,
         forward: IdentityForward,
-    ) -> BearerStack<Then<C, IdentityForward>, Forwarded, M>
+    ) -> BearerStack<Then<C, IdentityForward>, Forwarded<At>, M>
     where
         At: BeforeForward,
     {
@@ -221,19 +244,19 @@ impl<C: Checks, At, M> BearerStack<C, At, M> {
             Some(name) => forward.credential_header(&name),
             None => forward,
         };
-        self.edge = forward.edge();
+        self.behind.edge = forward.edge();
         self.then(forward)
     }
 
     /// Gives refusals an empty body, for body types that are `Default` but not `From<Bytes>`.
     pub fn without_bodies(self) -> BearerStack<C, At, WithoutBody> {
-        let Self { checks, at: _, bodies: _, edge } = self;
-        BearerStack { checks, at: PhantomData, bodies: WithoutBody::new(), edge }
+        let Self { checks, at: _, bodies: _, behind } = self;
+        BearerStack { checks, at: PhantomData, bodies: WithoutBody::new(), behind }
     }
 
     fn then<S, Next>(self, step: S) -> BearerStack<Then<C, S>, Next, M> {
         let checks = Then { first: self.checks, then: step };
-        BearerStack { checks, at: PhantomData, bodies: self.bodies, edge: self.edge }
+        BearerStack { checks, at: PhantomData, bodies: self.bodies, behind: self.behind }
     }
 }
 
@@ -241,7 +264,7 @@ impl<S, C: Checks, At: Complete, M: Clone> Layer<S> for BearerStack<C, At, M> {
     type Service = Gate<At::Behind<S>, C, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Gate::new(At::behind(inner, &self.edge), self.checks.clone(), self.bodies.clone())
+        Gate::new(At::behind(inner, &self.behind), self.checks.clone(), self.bodies.clone())
     }
 }
 
@@ -251,7 +274,7 @@ impl<C: Clone, At, M: Clone> Clone for BearerStack<C, At, M> {
             checks: self.checks.clone(),
             at: PhantomData,
             bodies: self.bodies.clone(),
-            edge: self.edge.clone(),
+            behind: self.behind.clone(),
         }
     }
 }

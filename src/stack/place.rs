@@ -3,7 +3,10 @@
 //! Each method of [`BearerStack`](crate::stack::BearerStack) asks for one of the traits here, and each trait says, where it
 //! is missing, what to call first. Users never spell these types.
 
-use crate::forward::{Edge, EdgeRules};
+use std::marker::PhantomData;
+
+use crate::forward::mcp::Meta;
+use crate::forward::{Edge, EdgeRules, McpMetaService};
 
 /// Defines the places of a stack.
 macro_rules! places {
@@ -33,9 +36,16 @@ places! {
     TenantLimited,
     /// After `mount_caller`.
     Mounted,
-    /// After `forward_identity`.
-    Forwarded,
+    /// After `bind_mcp_sessions`.
+    SessionBound,
+    /// After `mcp_meta`.
+    MetaPut,
 }
+
+/// After `forward_identity`, which was called at `At`.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Forwarded<At>(PhantomData<fn() -> At>);
 
 /// Defines what a method asks of the place where it is called, and which places have it.
 macro_rules! demands {
@@ -115,7 +125,23 @@ demands! {
         label = "`forward_identity` must come once, as the last step",
         note = "call `.authorize_app(..)` first where externals are exempt"
     )]
-    BeforeForward: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted;
+    BeforeForward: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted, SessionBound, MetaPut;
+
+    /// `bind_mcp_sessions` may be called here.
+    #[diagnostic::on_unimplemented(
+        message = "ids of MCP cannot be bound at this point of the stack",
+        label = "`bind_mcp_sessions` must come once, when all is known of the caller and nothing was forwarded",
+        note = "call `.bind_mcp_sessions(..)` right after `.mount_caller(..)`, before `.mcp_meta(..)` and `.forward_identity(..)`"
+    )]
+    BeforeSessions: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted;
+
+    /// `mcp_meta` may be called here.
+    #[diagnostic::on_unimplemented(
+        message = "identity cannot be put into messages at this point of the stack",
+        label = "`mcp_meta` must come once, when all is known of the caller and nothing was forwarded",
+        note = "call `.mcp_meta(..)` right before `.forward_identity(..)`"
+    )]
+    BeforeMeta: Authenticated, Limited, Scoped, AppKnown, Member, MemberInRequest, Authorized, TenantLimited, Mounted, SessionBound;
 }
 
 /// The stack may be put around a service as it is.
@@ -130,7 +156,20 @@ pub trait Complete {
     type Behind<S>;
 
     #[doc(hidden)]
-    fn behind<S>(inner: S, edge: &EdgeRules) -> Self::Behind<S>;
+    fn behind<S>(inner: S, bodies: &Bodies) -> Self::Behind<S>;
+}
+
+/// What is done with bodies behind the checks.
+#[derive(Clone, Debug, Default)]
+pub struct Bodies {
+    pub(super) edge: EdgeRules,
+    pub(super) meta: Option<Meta>,
+}
+
+impl Bodies {
+    fn meta(&self) -> &Meta {
+        self.meta.as_ref().expect("only mcp_meta, which sets it, leads to this place")
+    }
 }
 
 /// Places in front of the service itself.
@@ -139,7 +178,7 @@ macro_rules! complete {
         $(impl Complete for $place {
             type Behind<S> = S;
 
-            fn behind<S>(inner: S, _edge: &EdgeRules) -> S {
+            fn behind<S>(inner: S, _bodies: &Bodies) -> S {
                 inner
             }
         })*
@@ -155,13 +194,23 @@ complete!(
     MemberInRequest,
     Authorized,
     TenantLimited,
-    Mounted
+    Mounted,
+    SessionBound
 );
 
-impl Complete for Forwarded {
-    type Behind<S> = Edge<S>;
+impl Complete for MetaPut {
+    type Behind<S> = McpMetaService<S>;
 
-    fn behind<S>(inner: S, edge: &EdgeRules) -> Edge<S> {
-        Edge::new(inner, edge.clone())
+    fn behind<S>(inner: S, bodies: &Bodies) -> McpMetaService<S> {
+        McpMetaService::new(inner, bodies.meta())
+    }
+}
+
+/// What stood behind the earlier place stands in front of the bodies' edge now.
+impl<At: Complete> Complete for Forwarded<At> {
+    type Behind<S> = At::Behind<Edge<S>>;
+
+    fn behind<S>(inner: S, bodies: &Bodies) -> Self::Behind<S> {
+        At::behind(Edge::new(inner, bodies.edge.clone()), bodies)
     }
 }

@@ -25,7 +25,7 @@ impl Body for &mut Pieces {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.told.clone()
+        self.told
     }
 }
 

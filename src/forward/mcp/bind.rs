@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn value(text: &str) -> HeaderValue {
-        HeaderValue::from_str(text).unwrap()
+        HeaderValue::from_bytes(text.as_bytes()).unwrap()
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Edit<'_> {
         Ok(Some(out.into()))
     }
 
-    fn batch<'t>(self, text: &'t str) -> Result<Vec<(&'t str, Option<String>)>, BodyFault> {
+    fn batch(self, text: &str) -> Result<Vec<(&str, Option<String>)>, BodyFault> {
         let Elements(elements) = read(text)?;
         if elements.len() > MOST_ELEMENTS {
             return Err(BodyFault::TooMany);

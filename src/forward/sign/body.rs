@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{CONTENT_DIGEST, Signing, digest_field};
 use crate::clock::Timestamp;
+use crate::forward::body::BodyBound;
 use crate::forward::edge::{Reading, ReadsBody};
 use crate::forward::error::ForwardError;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
@@ -45,6 +46,8 @@ impl ReadsBody for Unsigned {
         let signed = self.sign(head, body);
         signed.map_err(|error| {
             Rejection::new(RejectionKind::Undecidable, Reason::NoEntropy).caused_by(error)
-        })
+        })?;
+        head.extensions.insert(BodyBound);
+        Ok(())
     }
 }

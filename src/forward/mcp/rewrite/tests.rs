@@ -15,7 +15,7 @@ fn put(body: &str) -> Result<String, BodyFault> {
 
 fn applied(body: &str, put: Option<&str>) -> Result<String, BodyFault> {
     let after = Edit { key: KEY, put }.apply(body.as_bytes())?;
-    Ok(after.map_or("=".into(), |after| String::from_utf8(after.to_vec()).unwrap()))
+    Ok(after.map_or_else(|| "=".into(), |after| String::from_utf8(after.to_vec()).unwrap()))
 }
 
 /// `J` and `K` in a wanted text stand for the identity and its key.
