@@ -1,5 +1,10 @@
 //! An upstream gets a credential that was minted for its caller, or it is not called at all.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail loudly")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail loudly, and one tells what it counted"
+)]
 
 #[cfg(feature = "metrics")]
 mod counted;
