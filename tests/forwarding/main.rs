@@ -1,10 +1,5 @@
 //! The upstream learns from us who is calling, and from nobody else.
-#![expect(
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test's helpers fail loudly, and one tells what it counted"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail loudly")]
 
 mod answers;
 mod claims;

@@ -1,10 +1,5 @@
 //! An upstream gets a credential that was minted for its caller, or it is not called at all.
-#![expect(
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test's helpers fail loudly, and one tells what it counted"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail loudly")]
 
 #[cfg(feature = "metrics")]
 mod counted;
