@@ -61,6 +61,15 @@ impl EdgeRules {
         Self { sets: None, reading: Some(Reading(Arc::new(reader))) }
     }
 
+    /// A request's body: one that has ended already has no trailers.
+    fn request<B: Body>(&self, body: B) -> ForwardBody<B> {
+        if body.is_end_stream() {
+            ForwardBody::passing(body)
+        } else {
+            self.passing(body, TrailersOf::Request)
+        }
+    }
+
     fn passing<B>(&self, body: B, from: TrailersOf) -> ForwardBody<B> {
         match &self.sets {
             Some(sets) => ForwardBody::cleaned(body, Trailers { sets: Arc::clone(sets), from }),
@@ -110,7 +119,7 @@ where
         let (mut head, body) = request.into_parts();
         let cap = reading.as_ref().and_then(|reading| reading.0.cap(&head));
         let Some((reading, cap)) = reading.zip(cap) else {
-            let body = self.rules.passing(body, TrailersOf::Request);
+            let body = self.rules.request(body);
             let request = Request::from_parts(head, body);
             return EdgeFuture::calling(self.inner.call(request), self.rules.clone());
         };
