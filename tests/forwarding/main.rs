@@ -8,6 +8,7 @@ mod identity;
 #[path = "../support/log.rs"]
 mod listening;
 mod log;
+mod redirects;
 #[path = "../support/forwarding.rs"]
 mod support;
 mod values;
