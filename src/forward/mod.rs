@@ -30,6 +30,7 @@ pub(crate) mod mint;
 mod mode;
 mod names;
 mod overrides;
+mod scope_map;
 mod set;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]

@@ -83,14 +83,20 @@ struct Target {
 impl Target {
     fn new(forwarding: Forwarding) -> Self {
         // with forwarding off nobody was told who calls: the challenge is the upstream's own affair
-        let challenge = if forwarding.is_off() { Challenge::Relayed } else { Challenge::Dropped };
-        let answers = AnswerCleaner::new(forwarding.set(), challenge);
+        let challenge = if forwarding.is_off() {
+            Challenge::Relayed
+        } else if forwarding.scopes().is_empty() {
+            Challenge::Dropped
+        } else {
+            Challenge::Replaced(Arc::new(forwarding.scopes().clone()))
+        };
+        let answers = AnswerCleaner::new(forwarding.set(), &challenge);
         let mark = next_mark();
         Self { forwarding, answers, meter: ForwardMeter::default(), mark }
     }
 
     fn on_client_side(&self) -> Self {
-        let answers = AnswerCleaner::new(self.forwarding.set(), Challenge::Relayed);
+        let answers = AnswerCleaner::new(self.forwarding.set(), &Challenge::Relayed);
         Self { answers, ..self.clone() }
     }
 
@@ -289,7 +295,8 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
-        target.answers.note(passage.notes, prepared.cleaned(), passage.head);
+        let context = passage.context.as_ref();
+        target.answers.note(passage.notes, prepared.cleaned(), passage.head, context);
         if let Some(context) = passage.context.as_mut() {
             context.made_for = Some(target.mark);
         }
