@@ -38,6 +38,7 @@ pub(crate) mod sign;
 mod target;
 #[cfg(test)]
 mod tests;
+mod told;
 mod upstream;
 mod write;
 
@@ -70,6 +71,7 @@ pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingK
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use target::Target;
+pub(crate) use told::Told;
 pub use upstream::Upstream;
 #[cfg(feature = "issuer-http")]
 pub(crate) use upstream::issuer_url;

@@ -19,7 +19,7 @@ use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
     AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
-    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, known_of,
+    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, Told, known_of,
 };
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
@@ -295,6 +295,10 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
+        if let Some(context) = passage.context.as_ref() {
+            let (outcome, identity) = (prepared.outcome(), identity.as_ref());
+            Told { forwarding, outcome, identity, credential }.tell(context, passage.head);
+        }
         let context = passage.context.as_ref();
         target.answers.note(passage.notes, prepared.cleaned(), passage.head, context);
         if let Some(context) = passage.context.as_mut() {

@@ -4,6 +4,7 @@
 mod answers;
 mod claims;
 mod client_side;
+mod events;
 mod identity;
 #[path = "../support/log.rs"]
 mod listening;
