@@ -1,6 +1,7 @@
 //! What an event says: its name, how much it matters, and whom and what it is about.
 
 use http::HeaderMap;
+use std::borrow::Cow;
 
 use crate::clock::Timestamp;
 use crate::rejection::StepName;
@@ -39,6 +40,8 @@ pub enum EventName {
     AppChanged,
     /// A member was removed.
     MemberRemoved,
+    /// A request went on to an upstream, with the caller's identity or without (sampled).
+    IdentityForwarded,
     /// A credential for an upstream was minted.
     IdentityMinted,
     /// A user's link with an identity provider got new tokens.
@@ -84,6 +87,7 @@ impl EventName {
             Self::WorkspaceChanged => "workspace.changed",
             Self::AppChanged => "app.changed",
             Self::MemberRemoved => "member.removed",
+            Self::IdentityForwarded => "identity.forwarded",
             Self::IdentityMinted => "identity.minted",
             Self::IdentityLinkRefreshed => "identity.link_refreshed",
             Self::IdentityLinkBroken => "identity.link_broken",
@@ -112,6 +116,7 @@ impl EventName {
             | Self::WorkspaceChanged
             | Self::AppChanged
             | Self::MemberRemoved
+            | Self::IdentityForwarded
             | Self::IdentityMinted
             | Self::IdentityLinkRefreshed
             | Self::LimitRestored => Severity::Info,
@@ -157,8 +162,30 @@ pub struct Event<'a> {
     pub request_id: Option<&'a str>,
     /// How many events of this reason the cap held back in the last second that had some.
     pub suppressed: Option<u64>,
+    /// For a request that went to an upstream: in which form, and in whose name.
+    pub forwarded: Option<ForwardedTo<'a>>,
     /// For a change: whose, which field, and its values.
     pub change: Option<Change<'a>>,
+}
+
+/// How a caller's identity went to an upstream.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ForwardedTo<'a> {
+    /// The upstream's audience.
+    pub audience: &'a str,
+    /// The word of the mode.
+    pub mode: &'static str,
+    /// `sent`, `anonymous` or `stripped`.
+    pub outcome: &'static str,
+    /// How the caller was authenticated: the name of the token's kind.
+    pub auth_method: Option<&'a str>,
+    /// Whose rights are used, where they are not the caller's.
+    pub acting_as: Option<&'a str>,
+    /// Who acts for whom, the current actor first. Of an address of e-mail, `email:` and 16 hex digits of its SHA-256.
+    pub delegation_chain: &'a [Cow<'a, str>],
+    /// The first 8 hex digits of the SHA-256 of the credential that was sent.
+    pub credential: Option<&'a str>,
 }
 
 /// What changed in an administrative event.
@@ -202,6 +229,7 @@ impl Event<'_> {
             route: None,
             request_id: None,
             suppressed: None,
+            forwarded: None,
             change: None,
         }
     }

@@ -9,7 +9,7 @@ mod sampling;
 mod traced;
 
 pub(crate) use self::event::request_id;
-pub use self::event::{Change, Event, EventName, Severity};
+pub use self::event::{Change, Event, EventName, ForwardedTo, Severity};
 pub(crate) use self::sampling::Audit;
 pub use self::traced::TracingSink;
 

@@ -1,5 +1,7 @@
 //! The default sink: events as those of `tracing`.
 
+use std::borrow::Cow;
+
 use crate::audit::{AuditSink, Event, EventName, Severity};
 use crate::rejection::StepName;
 
@@ -40,12 +42,24 @@ macro_rules! emit {
             route = $event.route,
             request_id = $event.request_id,
             suppressed = $event.suppressed,
+            audience = $event.forwarded.map(|to| to.audience),
+            mode = $event.forwarded.map(|to| to.mode),
+            outcome = $event.forwarded.map(|to| to.outcome),
+            auth_method = $event.forwarded.and_then(|to| to.auth_method),
+            acting_as = $event.forwarded.and_then(|to| to.acting_as),
+            delegation_chain = chain_of($event).map(tracing::field::debug),
+            credential = $event.forwarded.and_then(|to| to.credential),
             id = $event.change.map(|change| change.id),
             field = $event.change.map(|change| change.field),
             from = $event.change.map(|change| change.from),
             to = $event.change.map(|change| change.to),
         )
     };
+}
+
+/// The chain of who acts for whom, if there is one.
+fn chain_of<'a>(event: &Event<'a>) -> Option<&'a [Cow<'a, str>]> {
+    event.forwarded.map(|to| to.delegation_chain).filter(|chain| !chain.is_empty())
 }
 
 impl AuditSink for TracingSink {

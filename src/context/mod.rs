@@ -80,6 +80,8 @@ pub struct AuthContext {
     pub(crate) now: Moment,
     pub(crate) loaded: bool,
     pub(crate) evidence: Evidence,
+    /// Whom this request tells who is calling: the mark of the upstream that it was prepared for last.
+    pub(crate) made_for: Option<u64>,
     pub(crate) app: Option<ResolvedApp>,
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) membership: Option<Membership>,
@@ -141,6 +143,7 @@ impl AuthContext {
             now,
             loaded: false,
             evidence: Evidence::NONE,
+            made_for: None,
             app: None,
             workspace: None,
             membership: None,
@@ -159,7 +162,7 @@ impl AuthContext {
     /// What was forwarded before does not count for the new request.
     pub fn attach(&self, extensions: &mut Extensions) {
         let evidence = self.evidence.without(Evidence::FORWARDED);
-        extensions.insert(Self { evidence, presented: None, ..self.clone() });
+        extensions.insert(Self { evidence, made_for: None, presented: None, ..self.clone() });
     }
 
     /// As [`attach`](Self::attach), together with the token that the request came with, for modes that send it on: to the

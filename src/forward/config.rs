@@ -18,6 +18,7 @@ use super::mint::Minting;
 use super::mode::Mode;
 use super::names::{DEFAULT_PREFIX, Group, emitted_name, prefix};
 use super::overrides::Override;
+use super::scope_map::ScopeMap;
 use super::set::ForwardSet;
 #[cfg(feature = "signed")]
 use super::sign::Signing;
@@ -56,12 +57,15 @@ pub struct ForwardOptions {
     /// Where the credential goes; known once this was built.
     pub(super) carrier: Option<Carrier>,
     pub(super) with_headers: bool,
+    /// Known once this was built.
+    pub(super) scopes: ScopeMap,
     target: Option<Target>,
     max_total: usize,
     overflow: Overflow,
     identifiers: Identifiers,
     mapped: Vec<(Box<str>, String, Form)>,
     payload: Option<(String, Padding)>,
+    mapped_scopes: Vec<(String, String)>,
     set: Option<ForwardSet>,
 }
 
@@ -86,12 +90,14 @@ impl ForwardOptions {
             mint: None,
             carrier: None,
             with_headers: false,
+            scopes: ScopeMap::default(),
             target: None,
             max_total: 8192,
             overflow: Overflow::Refuse,
             identifiers: Identifiers::AsTheyAre,
             mapped: Vec::new(),
             payload: None,
+            mapped_scopes: Vec::new(),
             set: None,
         }
     }
@@ -193,6 +199,16 @@ impl ForwardOptions {
         self
     }
 
+    /// Tells a client that lacks the upstream's scope `theirs` to ask us for `ours`.
+    ///
+    /// For a 403 whose `Bearer` challenge says `insufficient_scope` (RFC 6750 §3.1): status and body stay, and the challenge
+    /// becomes ours, naming the mapped ones of its scopes. A challenge that names none of them goes, as all do without a map.
+    /// On the client side the upstream's own is relayed.
+    pub fn map_scope(mut self, theirs: impl Into<String>, ours: impl Into<String>) -> Self {
+        self.mapped_scopes.push((theirs.into(), ours.into()));
+        self
+    }
+
     /// What happens over a cap. Default [`Overflow::Refuse`].
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
@@ -241,7 +257,8 @@ impl ForwardOptions {
     /// mode `assertion` also `NoKeys`, `NameReserved` for an attribute that is mapped to the name of a claim about the
     /// assertion, and for the target what is said of mapped headers.
     /// In a mode that mints, [`ConfigError::NoSource`] without its source, [`ConfigError::NoAudience`] for one that was told no
-    /// audience, and what is said of the target.
+    /// audience, and what is said of the target. [`ConfigError::Value`] for what is no scope, [`ConfigError::NameTaken`] for a
+    /// scope that is mapped twice.
     pub fn build(mut self) -> Result<Forwarding, ConfigError> {
         let caps = 1..=65_536;
         for (setting, bytes) in
@@ -262,6 +279,8 @@ impl ForwardOptions {
         if self.mode.mints() {
             self.check_mint()?;
         }
+        let pairs = self.mapped_scopes.iter();
+        self.scopes = ScopeMap::new(pairs.map(|(theirs, ours)| (&**theirs, &**ours)))?;
         let family = prefix(&self.prefix)?;
         let set = self.set.clone().unwrap_or_else(ForwardSet::process);
         let field_name =

@@ -22,6 +22,7 @@ use super::mcp::BoundId;
 use super::mint::{Credential, Minting, Mints};
 use super::mode::Mode;
 use super::overrides::Override;
+use super::scope_map::ScopeMap;
 use super::set::ForwardSet;
 use super::upstream::Upstream;
 use super::write::{Plan, Writer};
@@ -333,6 +334,11 @@ impl Forwarding {
     #[must_use]
     pub fn needs_identity(&self) -> bool {
         !self.is_off() && self.options.required
+    }
+
+    /// Our scopes in place of the upstream's.
+    pub(crate) fn scopes(&self) -> &ScopeMap {
+        &self.options.scopes
     }
 
     /// Whether nothing is ever sent: only the removal is done, for whoever calls.

@@ -31,6 +31,7 @@ pub(crate) mod mint;
 mod mode;
 mod names;
 mod overrides;
+mod scope_map;
 mod set;
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
@@ -38,6 +39,7 @@ pub(crate) mod sign;
 mod target;
 #[cfg(test)]
 mod tests;
+mod told;
 mod upstream;
 mod write;
 
@@ -68,6 +70,7 @@ pub use set::{ForwardSet, TrailersOf};
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
 pub use target::Target;
+pub(crate) use told::Told;
 pub use upstream::Upstream;
 #[cfg(feature = "issuer-http")]
 pub(crate) use upstream::issuer_url;

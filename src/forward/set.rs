@@ -212,6 +212,15 @@ impl ForwardSet {
         self.rules.fate(self.table(), name.as_bytes())
     }
 
+    /// Is there a field that only this process may send: identity, a credential, or an id of our own hop?
+    pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
+        headers.keys().any(|name| match self.fate(name.as_str()) {
+            Some(Group::Identity | Group::Leg | Group::Credential) => true,
+            Some(Group::Connection | Group::Te | Group::Trailer | Group::Upgrade) => false,
+            Some(Group::Hop | Group::Proxy) | None => false,
+        })
+    }
+
     /// Does `dangerously_keep` name this field?
     pub(super) fn keeps(&self, name: &str) -> bool {
         self.rules.keeps(name.as_bytes())

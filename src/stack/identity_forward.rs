@@ -12,18 +12,19 @@ use http::HeaderName;
 use http::request::Parts;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tower_layer::Layer;
 
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
     AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
-    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, known_of,
+    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, Told, known_of,
 };
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
+use crate::stack::origin_guard::OriginGuard;
 
 /// Tells the upstream who is calling, and lets nobody else tell it.
 ///
@@ -76,19 +77,27 @@ struct Target {
     forwarding: Forwarding,
     answers: AnswerCleaner,
     meter: ForwardMeter,
+    mark: u64,
 }
 
 impl Target {
     fn new(forwarding: Forwarding) -> Self {
         // with forwarding off nobody was told who calls: the challenge is the upstream's own affair
-        let challenge = if forwarding.is_off() { Challenge::Relayed } else { Challenge::Dropped };
-        let answers = AnswerCleaner::new(forwarding.set(), challenge);
-        Self { forwarding, answers, meter: ForwardMeter::default() }
+        let challenge = if forwarding.is_off() {
+            Challenge::Relayed
+        } else if forwarding.scopes().is_empty() {
+            Challenge::Dropped
+        } else {
+            Challenge::Replaced(Arc::new(forwarding.scopes().clone()))
+        };
+        let answers = AnswerCleaner::new(forwarding.set(), &challenge);
+        let mark = next_mark();
+        Self { forwarding, answers, meter: ForwardMeter::default(), mark }
     }
 
     fn on_client_side(&self) -> Self {
-        let answers = AnswerCleaner::new(self.forwarding.set(), Challenge::Relayed);
-        Self { answers, forwarding: self.forwarding.clone(), meter: self.meter.clone() }
+        let answers = AnswerCleaner::new(self.forwarding.set(), &Challenge::Relayed);
+        Self { answers, ..self.clone() }
     }
 
     /// Puts a question to what mints, where the mode does and the caller is known; the head is only read.
@@ -112,6 +121,12 @@ impl Target {
         let upstream = self.forwarding.upstream();
         Ok(Some(put(&**mints, &Asked { context, upstream, presented: presented.as_ref(), now })))
     }
+}
+
+/// Tells one upstream's requests from all others of this process.
+fn next_mark() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -178,8 +193,7 @@ impl IdentityForward {
     pub fn credential_header(mut self, name: &HeaderName) -> Self {
         let strip = |target: &Target| Target {
             forwarding: target.forwarding.clone().credential_header(name),
-            answers: target.answers.clone(),
-            meter: target.meter.clone(),
+            ..target.clone()
         };
         self.targets = self.targets.iter().map(strip).collect();
         self
@@ -189,6 +203,12 @@ impl IdentityForward {
     pub fn client_side(&self) -> ClientForward {
         let targets = self.targets.iter().map(Target::on_client_side).collect();
         ClientForward(Self { targets, ..self.clone() })
+    }
+
+    /// A guard for the place right above the client: what is told to one upstream goes to its origin alone.
+    pub fn origin_guard(&self) -> OriginGuard {
+        let targets = self.targets.iter();
+        OriginGuard::new(targets.map(|target| (target.mark, target.forwarding.clone())))
     }
 
     /// What is done with bodies, whichever upstream is chosen.
@@ -275,7 +295,15 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
-        target.answers.note(passage.notes, prepared.cleaned(), passage.head);
+        if let Some(context) = passage.context.as_ref() {
+            let (outcome, identity) = (prepared.outcome(), identity.as_ref());
+            Told { forwarding, outcome, identity, credential }.tell(context, passage.head);
+        }
+        let context = passage.context.as_ref();
+        target.answers.note(passage.notes, prepared.cleaned(), passage.head, context);
+        if let Some(context) = passage.context.as_mut() {
+            context.made_for = Some(target.mark);
+        }
         passage.notes.realm = passage.context.as_ref().map(|context| Arc::clone(&context.realm));
         if let Some((mints, credential)) = forwarding.mint().zip(credential) {
             passage.notes.afterwards(Arc::new(Sent::new(mints, credential)));

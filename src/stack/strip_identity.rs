@@ -37,14 +37,14 @@ impl StripIdentity {
 
     /// Removes the names of this set, by its rules.
     pub fn of(set: &ForwardSet) -> Self {
-        let answers = AnswerCleaner::new(set, Challenge::Relayed);
+        let answers = AnswerCleaner::new(set, &Challenge::Relayed);
         Self { set: set.clone(), answers, meter: ForwardMeter::default() }
     }
 
     fn strip(&self, passage: &mut Passage<'_>) -> Evidence {
         let cleaned = self.set.clean_request(&mut passage.head.headers);
         self.meter.removed(cleaned.removed());
-        self.answers.note(passage.notes, &cleaned, passage.head);
+        self.answers.note(passage.notes, &cleaned, passage.head, None);
         BoundId::put_back(passage.head);
         Evidence::NONE
     }

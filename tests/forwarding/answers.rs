@@ -1,6 +1,7 @@
 //! An answer loses what looks like our identity, and what the upstream would have its clients present.
 
-use tower::ServiceBuilder;
+use tower::{Layer, ServiceBuilder};
+use tower_bearer::AuthContext;
 use tower_bearer::forward::{ForwardOptions, ForwardSet, Mode};
 use tower_bearer::rejection::RejectionKind;
 use tower_bearer::stack::IdentityForward;
@@ -77,6 +78,52 @@ async fn answers() {
         (401, r#"Bearer realm="api""#),
         "our own challenge stays"
     );
+}
+
+#[tokio::test]
+async fn scopes_of_the_upstream_are_ours() {
+    let lacks = |scope: &str| {
+        format!(
+            r#"Bearer realm="up", error="insufficient_scope", scope="{scope}", resource_metadata="https://evil.example""#
+        )
+    };
+    let ours = r#"Bearer realm="api", error="insufficient_scope", error_description="The access token lacks a required scope.", scope="apps:read""#;
+    let mapped = || options().map_scope("a", "apps:read").map_scope("c", "apps:run");
+    let off = || {
+        ForwardOptions::new(upstream(), Mode::Off).set(&ForwardSet::separate()).map_scope("a", "x")
+    };
+    let (theirs, unknown) = (lacks("a b"), lacks("b"));
+    for (name, options, client_side, status, challenge, want) in [
+        ("FL8 map", mapped(), false, 403, &*theirs, Some(ours)),
+        ("FL8 no map", options(), false, 403, &theirs, None),
+        ("F202 nothing of it is mapped", mapped(), false, 403, &unknown, None),
+        ("F202 another error", mapped(), false, 403, "Bearer error=invalid_token, scope=a", None),
+        ("F202 client side", mapped(), true, 403, &theirs, Some(&theirs)),
+        ("F202 off", off(), false, 403, &theirs, Some(&theirs)),
+        ("F202 no other status", mapped(), false, 404, &theirs, Some(&theirs)),
+    ] {
+        let lines = &[("www-authenticate", challenge), ("x-of-upstream", "1")];
+        let upstream = Recorder::answering(status, lines);
+        let forward = forward(options);
+        let (response, refusal) = if client_side {
+            let seen = Recorder::new();
+            let service = ServiceBuilder::new().layer(check()).service(seen.clone());
+            send(service, request("/", &[ALICE])).await;
+            let context = AuthContext::of(&seen.take()[0].extensions).unwrap().clone();
+            let mut outgoing = request("https://mcp.example.com/", &[]);
+            context.attach(outgoing.extensions_mut());
+            send(forward.client_side().layer(upstream), outgoing).await
+        } else {
+            let service = ServiceBuilder::new().layer(check()).layer(forward).service(upstream);
+            send(service, request("/", &[ALICE])).await
+        };
+        assert_eq!(response.status(), status, "{name}");
+        assert_eq!((response.body().as_str(), refusal.is_none()), ("upstream", true), "{name}");
+        let told: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
+        let want: Vec<_> = want.into_iter().collect();
+        assert_eq!(told, want, "{name}");
+        assert_eq!(response.headers().get("x-of-upstream").unwrap(), "1", "{name}");
+    }
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@
 mod answers;
 mod claims;
 mod client_side;
+mod events;
 mod identity;
 #[path = "../support/log.rs"]
 mod listening;
 mod log;
+mod redirects;
 #[path = "../support/forwarding.rs"]
 mod support;
 mod values;
