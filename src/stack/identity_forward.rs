@@ -19,7 +19,7 @@ use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
     AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
-    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, known_of,
+    ForwardError, Forwarding, Identity, KeyFault, Mints, Obtaining, Prepared, Sent, known_of,
 };
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
@@ -133,7 +133,8 @@ impl IdentityForward {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OutOfRange`] for no upstream, [`ConfigError::NameTaken`] for two of one name.
+    /// [`ConfigError::OutOfRange`] for no upstream, [`ConfigError::NameTaken`] for two of one name,
+    /// [`ConfigError::Key`] for two presets of [`compat`](crate::forward::compat) with one key.
     pub fn select(
         upstreams: impl IntoIterator<Item = Forwarding>,
         choose: impl for<'r> Fn(&'r Parts, &'r AuthContext) -> Option<&'r str> + Send + Sync + 'static,
@@ -144,6 +145,11 @@ impl IdentityForward {
             let name = forwarding.upstream().name();
             if targets.iter().any(|target| target.forwarding.upstream().name() == name) {
                 return Err(ConfigError::NameTaken { setting: SETTING });
+            }
+            let tag = forwarding.key_tag();
+            let shares = |target: &Target| tag.is_some() && target.forwarding.key_tag() == tag;
+            if targets.iter().any(shares) {
+                return Err(ConfigError::Key { fault: KeyFault::Shared });
             }
             targets.push(Target::new(forwarding));
         }
@@ -267,7 +273,14 @@ impl IdentityForward {
         };
         let (head, context) = (&mut *passage.head, passage.context.as_ref());
         let prepared = if forwarding.mint().is_some() {
-            forwarding.prepare_minted(head, identity.as_ref(), credential)
+            let known = context.filter(|_| identity.is_some());
+            let unsent = known.map_or(Ok(None), |context| forwarding.unsent(head, context));
+            let prepared = forwarding.prepare_minted(head, identity.as_ref(), credential);
+            unsent.and_then(|unsent| {
+                let prepared = prepared?;
+                unsent.into_iter().for_each(|unsent| unsent.leave(head));
+                Ok(prepared)
+            })
         } else {
             prepare(forwarding, head, context, identity.as_ref())
         };
@@ -275,6 +288,9 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
+        if prepared.left_out().is_some() {
+            target.meter.left_out(forwarding.upstream().name());
+        }
         target.answers.note(passage.notes, prepared.cleaned(), passage.head);
         passage.notes.realm = passage.context.as_ref().map(|context| Arc::clone(&context.realm));
         if let Some((mints, credential)) = forwarding.mint().zip(credential) {

@@ -7,8 +7,18 @@
 //! 3. Both ends are here: what signs, and what an upstream checks by.
 
 mod coder;
+mod coder_preset;
 mod contextforge;
+mod contextforge_override;
+mod contextforge_preset;
 mod lines;
+#[cfg(test)]
+mod tests;
 
 pub use coder::{CoderIds, coder_signature, verify_coder};
+pub(super) use coder_preset::CODER_PREFIX;
+pub(crate) use coder_preset::Unsent;
+pub use coder_preset::{Coder, coder};
 pub use contextforge::{ContextForgeCaller, contextforge_signature, verify_contextforge};
+pub(super) use contextforge::{SIGNATURE_SUFFIX, signature};
+pub use contextforge_preset::{Carriers, ContextForge, contextforge};
