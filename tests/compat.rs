@@ -184,7 +184,10 @@ fn each_upstream_has_a_key_of_its_own() {
     let set = ForwardSet::separate();
     let of = |name: &str, key: Option<&[u8]>| {
         let preset = compat::contextforge();
-        let preset = key.map_or(preset.clone(), |key| preset.sign_claims(key).unwrap());
+        let preset = match key {
+            Some(key) => preset.sign_claims(key).unwrap(),
+            None => preset,
+        };
         let upstream = Upstream::new(name, AUDIENCE).unwrap();
         preset.options(upstream).set(&set).build().unwrap()
     };
@@ -213,7 +216,7 @@ impl Scene {
         link.expires_at = Some(house.at(86_400));
         rows.put(&key_of("acc-alice"), "idp", link);
         house.account("tba_bob", "acc-bob", |row| row);
-        let provider = Provider::new([fresh("new", None)]);
+        let provider = Provider::playing([fresh("new", None)]);
         let links = UserOidc::new(&house.auth, "idp", rows, provider).dangerously_any_audience();
         Self { house, links, notes: Seen::default() }
     }
@@ -296,6 +299,22 @@ async fn coder_signs_each_request() {
         signatures.push(code);
         scene.clock().advance(Duration::from_secs(1));
     }
+}
+
+#[tokio::test]
+async fn coders_body_is_final() {
+    let scene = Scene::new();
+    let preset = compat::contextforge().carriers(Carriers::Both);
+    let forwarding = scene.options(of_ids(root()), upstream()).build().unwrap();
+    let inside = McpMetaForward::contextforge(&preset)
+        .layer(reader::<ForwardBody<ForwardBody<Full<Bytes>>>>(&scene.notes));
+    let service = IdentityForward::new(forwarding).layer(inside);
+    let incoming = request(Method::POST, "/mcp", &[ALICE, JSON], r#"{"method":"m"}"#);
+    let answer = BearerCheck::new(&scene.house.auth).layer(service).oneshot(incoming).await;
+    let answer = answer.unwrap();
+    let refusal = answer.extensions().get::<Rejection>().map(|refusal| refusal.kind().error());
+    assert_eq!((answer.status().as_u16(), refusal), (500, Some("internal_error")), "FH9");
+    assert!(scene.notes.lock().unwrap().is_empty(), "FH9: no call");
 }
 
 #[tokio::test]

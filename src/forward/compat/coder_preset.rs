@@ -25,8 +25,8 @@ use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 
 /// The preset for upstreams of coder: the user's own token, and which chat the request belongs to, signed.
 ///
-/// The signature names no host and has no nonce. Where the upstream can be changed, prefer
-/// [`signed_headers`](ForwardOptions) of feature `signed`. `Debug` shows no key.
+/// The signature names no host and has no nonce. Where the upstream can be changed, prefer `ForwardOptions::signed_headers` of
+/// feature `signed`. `Debug` shows no key.
 ///
 /// ```
 /// use tower_bearer::forward::compat::{self, CoderIds};

@@ -89,8 +89,10 @@ impl Meta {
     }
 
     pub(crate) fn attributes<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
-        let may = |name: &Box<str>| self.allowed.as_ref().is_none_or(|may| may.contains(name));
-        self.attributes = names.into_iter().map(Into::into).filter(may).collect();
+        self.attributes = names.into_iter().map(Into::into).collect();
+        if let Some(allowed) = &self.allowed {
+            self.attributes.retain(|name| allowed.contains(name));
+        }
     }
 
     pub(crate) fn sensitive<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
