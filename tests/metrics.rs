@@ -499,6 +499,26 @@ async fn shadows_and_claims_are_counted() {
 }
 
 #[tokio::test]
+async fn full_names_without_a_value_are_counted() {
+    use tower_bearer::forward::compat::contextforge;
+    let book = Book::default();
+    let _guard = metrics::set_default_local_recorder(&book);
+    let world = World::new();
+    let text = token("tst_", 1);
+    world.token(&text, account("acc-1"), "full");
+    let upstream = Upstream::new("mcp-main", "https://mcp.example.com").unwrap();
+    let options = contextforge().options(upstream).set(&ForwardSet::separate());
+    let forward = IdentityForward::new(options.build().unwrap())
+        .identity(|head, _, identity| identity.with_full_name(head.uri.path().replace('0', "é")));
+    let service = BearerCheck::new(&world.auth).layer(forward.layer(Counting::default()));
+    for path in ["/alice", "/ren0", "/h0l0ne"] {
+        let response = service.clone().oneshot(get(path, Some(&text))).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    assert_eq!(book.count("forward_left_out_total{upstream=mcp-main}"), 2, "F251");
+}
+
+#[tokio::test]
 async fn ids_that_are_not_the_callers_are_counted() {
     let book = Book::default();
     let _guard = metrics::set_default_local_recorder(&book);

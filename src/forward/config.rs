@@ -9,10 +9,12 @@ use http::header::AUTHORIZATION;
 #[cfg(feature = "signed")]
 use super::assertion::{Assertions, OWN_CLAIMS};
 use super::attribute::Sensitive;
-use super::encode::{Form, Identifiers, Padding};
+use super::compat::{CODER_PREFIX, Coder, SIGNATURE_SUFFIX};
+use super::encode::{Form, Padding, Spelling};
 use super::error::ConfigError;
 use super::fold::{Pattern, same};
 use super::forwarding::{Action, Forwarding};
+use super::hmac::HmacKey;
 use super::identity::{FIELDS, Field, Fields};
 use super::mint::Minting;
 use super::mode::Mode;
@@ -59,10 +61,15 @@ pub struct ForwardOptions {
     pub(super) with_headers: bool,
     /// Known once this was built.
     pub(super) scopes: ScopeMap,
+    pub(super) spelling: Spelling,
+    /// Signs as contextforge does.
+    pub(super) claims: Option<HmacKey>,
+    /// The only attributes that may be mapped, if not all may.
+    pub(super) allowed: Option<Vec<Box<str>>>,
+    pub(super) coder: Option<Coder>,
     target: Option<Target>,
     max_total: usize,
     overflow: Overflow,
-    identifiers: Identifiers,
     mapped: Vec<(Box<str>, String, Form)>,
     payload: Option<(String, Padding)>,
     mapped_scopes: Vec<(String, String)>,
@@ -91,10 +98,13 @@ impl ForwardOptions {
             carrier: None,
             with_headers: false,
             scopes: ScopeMap::default(),
+            spelling: Spelling::AsTheyAre,
+            claims: None,
+            allowed: None,
+            coder: None,
             target: None,
             max_total: 8192,
             overflow: Overflow::Refuse,
-            identifiers: Identifiers::AsTheyAre,
             mapped: Vec::new(),
             payload: None,
             mapped_scopes: Vec::new(),
@@ -170,8 +180,12 @@ impl ForwardOptions {
     }
 
     /// Percent-encodes identifiers, for ids outside ASCII. Default: they are sent as they are, or refused.
+    ///
+    /// Does nothing for the presets of [`compat`](super::compat), whose receivers do not decode.
     pub fn percent_encode_ids(mut self) -> Self {
-        self.identifiers = Identifiers::Percent;
+        if self.spelling != Spelling::Raw {
+            self.spelling = Spelling::Percent;
+        }
         self
     }
 
@@ -281,7 +295,8 @@ impl ForwardOptions {
         }
         let pairs = self.mapped_scopes.iter();
         self.scopes = ScopeMap::new(pairs.map(|(theirs, ours)| (&**theirs, &**ours)))?;
-        let family = prefix(&self.prefix)?;
+        let mut families = vec![prefix(&self.prefix)?];
+        families.extend(self.coder.is_some().then(|| Pattern::family(CODER_PREFIX)));
         let set = self.set.clone().unwrap_or_else(ForwardSet::process);
         let field_name =
             |suffix: &str| emitted_name("prefix", &format!("{}-{suffix}", self.prefix));
@@ -292,11 +307,17 @@ impl ForwardOptions {
         let names = <[HeaderName; FIELDS.len()]>::try_from(names)
             .map_err(|_count| ConfigError::PrefixShape)?;
         let overflow_name = field_name("overflow")?;
+        let claims = match &self.claims {
+            Some(key) => Some((field_name(SIGNATURE_SUFFIX)?, key.clone())),
+            None => None,
+        };
         let mut own = Vec::new();
         let mut mapped = Vec::new();
         for (source, header, form) in &self.mapped {
             let name = self.own_name("map_attribute", header, &set, &mut own)?;
-            mapped.push(Mapped { source: source.clone(), name, form: *form });
+            if self.allowed.as_ref().is_none_or(|allowed| allowed.contains(source)) {
+                mapped.push(Mapped { source: source.clone(), name, form: *form });
+            }
         }
         let payload = match &self.payload {
             Some((header, padding)) => {
@@ -307,10 +328,10 @@ impl ForwardOptions {
         if self.mode.has_credential() {
             self.carrier = Some(self.carrier(&set, &mut own)?);
         }
-        self.check_statics(&set, &family, &own)?;
+        self.check_statics(&set, &families, &own)?;
 
         self.upstream.begin_generation();
-        set.add_prefix(family);
+        families.into_iter().for_each(|family| set.add_prefix(family));
         set.add_names(own.iter().map(HeaderName::as_str));
         let statics = self.upstream.statics();
         let set = set.with_static_names(statics.iter().map(|(name, _)| name.as_str()));
@@ -320,7 +341,8 @@ impl ForwardOptions {
             overflow_name,
             mapped,
             payload,
-            identifiers: self.identifiers,
+            spelling: self.spelling,
+            claims,
             hidden: self.hidden.clone(),
             max_value: self.max_value,
             max_total: self.max_total,
@@ -348,7 +370,12 @@ impl ForwardOptions {
         let suffixes = FIELDS.iter().map(|(_, _, suffix, _)| *suffix).chain(OTHER_SUFFIXES);
         let under_prefix =
             suffixes.map(|suffix| format!("{}-{suffix}", self.prefix)).any(|name| taken(&name));
-        if under_prefix || own.iter().any(|name| taken(name.as_str())) || set.keeps(name.as_str()) {
+        let of_coder = self.coder.is_some() && Pattern::family(CODER_PREFIX).covers(bytes);
+        if under_prefix
+            || of_coder
+            || own.iter().any(|name| taken(name.as_str()))
+            || set.keeps(name.as_str())
+        {
             return Err(ConfigError::NameTaken { setting });
         }
         own.push(name.clone());
@@ -398,13 +425,13 @@ impl ForwardOptions {
     fn check_statics(
         &self,
         set: &ForwardSet,
-        family: &Pattern,
+        families: &[Pattern],
         own: &[HeaderName],
     ) -> Result<(), ConfigError> {
         for (name, _) in self.upstream.statics() {
             let name = name.as_str();
             let managed = matches!(set.fate(name), Some(Group::Identity | Group::Leg));
-            if managed || family.covers(name.as_bytes()) {
+            if managed || families.iter().any(|family| family.covers(name.as_bytes())) {
                 return Err(ConfigError::NameManaged { setting: STATIC });
             }
             let taken = |other: &HeaderName| {
@@ -420,4 +447,4 @@ impl ForwardOptions {
 }
 
 /// What else is written under a prefix, now or in a signed mode.
-const OTHER_SUFFIXES: [&str; 3] = ["overflow", "assertion", "claims-signature"];
+const OTHER_SUFFIXES: [&str; 3] = ["overflow", "assertion", SIGNATURE_SUFFIX];

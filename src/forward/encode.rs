@@ -3,7 +3,9 @@
 //! 1. Identifiers are sent as they are, or refused. Texts are percent-encoded, lists are texts joined with `,`.
 //! 2. Nothing is deleted, cut or replaced: decoding gives back what went in.
 //! 3. Lengths are known before anything is written, so a value is one allocation and a cap costs none.
-//! 4. Bytes written here are `A-Z a-z 0-9 - . _ ~ @ % ,` or, for identifiers and JSON in base64url, 0x21 to 0x7E.
+//! 4. A preset for another gateway's receivers sends all of it as it is, or refuses it.
+//! 5. Bytes written here are `A-Z a-z 0-9 - . _ ~ @ % ,` or, for identifiers and JSON in base64url, 0x21 to 0x7E;
+//!    by that preset also blanks inside.
 //!    `HeaderValue::from_str` would be no guard: it takes TAB, blanks at the ends and non-ASCII.
 
 use base64::Engine as _;
@@ -22,11 +24,13 @@ pub(super) enum Fault {
     TooLarge,
 }
 
-/// How identifiers are sent.
+/// How identifiers are sent, or all text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Identifiers {
+pub(super) enum Spelling {
     AsTheyAre,
     Percent,
+    /// Texts and lists as they are too, as contextforge has them.
+    Raw,
 }
 
 /// Whether base64url ends in `=` where its length asks for it (RFC 4648 §3.2).
@@ -41,24 +45,35 @@ pub enum Padding {
 
 impl Piece<'_> {
     /// Bytes of the value; `None` if there is no header for it.
-    pub(super) fn measure(self, identifiers: Identifiers) -> Result<Option<usize>, Fault> {
+    pub(super) fn measure(self, spelling: Spelling) -> Result<Option<usize>, Fault> {
         Ok(match self {
             Self::Word(word) => Some(word.len()),
             Self::Flag(flag) => Some(word(flag).len()),
-            Self::Identifier(text) => Some(check_identifier(text, identifiers)?),
-            Self::Text(text) => Some(text_len(text)).filter(|&len| len > 0),
-            Self::List(items) => list_len(items)?,
             Self::Chain(items) if items.len() > LONGEST_CHAIN => return Err(Fault::TooLarge),
-            Self::Chain(items) => list_len(items)?,
+            Self::Identifier(text) | Self::Text(text) if spelling == Spelling::Raw => {
+                Some(raw_len(text)?)
+            }
+            Self::List(items) | Self::Chain(items) if spelling == Spelling::Raw => {
+                raw_list_len(items)?
+            }
+            Self::Identifier(text) => Some(check_identifier(text, spelling)?),
+            Self::Text(text) => Some(text_len(text)).filter(|&len| len > 0),
+            Self::List(items) | Self::Chain(items) => list_len(items)?,
         })
     }
 
     /// The value, `len` bytes as [`measure`](Self::measure) said.
-    pub(super) fn value(self, len: usize, identifiers: Identifiers) -> Result<HeaderValue, Fault> {
+    pub(super) fn value(self, len: usize, spelling: Spelling) -> Result<HeaderValue, Fault> {
         match self {
             Self::Word(word) => Ok(HeaderValue::from_static(word)),
             Self::Flag(flag) => Ok(HeaderValue::from_static(word(flag))),
-            Self::Identifier(text) if identifiers == Identifiers::AsTheyAre => {
+            Self::Identifier(text) | Self::Text(text) if spelling == Spelling::Raw => {
+                HeaderValue::from_bytes(text.as_bytes()).map_err(|_shape| Fault::Unencodable)
+            }
+            Self::List(items) | Self::Chain(items) if spelling == Spelling::Raw => {
+                written(len, |out| out.extend_from_slice(items.join(",").as_bytes()))
+            }
+            Self::Identifier(text) if spelling == Spelling::AsTheyAre => {
                 HeaderValue::from_bytes(text.as_bytes()).map_err(|_shape| Fault::Unencodable)
             }
             Self::Identifier(text) | Self::Text(text) => written(len, |out| push_text(out, text)),
@@ -123,17 +138,32 @@ pub(super) const LONGEST_CHAIN: usize = 8;
 
 const LONGEST_IDENTIFIER: usize = 256;
 
-fn check_identifier(text: &str, identifiers: Identifiers) -> Result<usize, Fault> {
+fn check_identifier(text: &str, spelling: Spelling) -> Result<usize, Fault> {
     let length = (1..=LONGEST_IDENTIFIER).contains(&text.len());
-    let sendable = match identifiers {
-        Identifiers::AsTheyAre => text.bytes().all(|byte| byte.is_ascii_graphic()),
-        Identifiers::Percent => text.trim() == text && !text.chars().any(is_invisible),
+    let sendable = match spelling {
+        Spelling::AsTheyAre | Spelling::Raw => text.bytes().all(|byte| byte.is_ascii_graphic()),
+        Spelling::Percent => text.trim() == text && !text.chars().any(is_invisible),
     };
-    match (length && sendable, identifiers) {
+    match (length && sendable, spelling) {
         (false, _) => Err(Fault::Unencodable),
-        (true, Identifiers::AsTheyAre) => Ok(text.len()),
-        (true, Identifiers::Percent) => Ok(text_len(text)),
+        (true, Spelling::AsTheyAre | Spelling::Raw) => Ok(text.len()),
+        (true, Spelling::Percent) => Ok(text_len(text)),
     }
+}
+
+/// Visible ASCII with blanks inside.
+fn raw_len(text: &str) -> Result<usize, Fault> {
+    let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let ends = !text.starts_with(' ') && !text.ends_with(' ') && !text.is_empty();
+    if visible && ends { Ok(text.len()) } else { Err(Fault::Unencodable) }
+}
+
+/// No item holds what stands between them.
+fn raw_list_len(items: &[Cow<'_, str>]) -> Result<Option<usize>, Fault> {
+    let Some(commas) = items.len().checked_sub(1) else { return Ok(None) };
+    let lens = items.iter().map(|item| raw_len(item).ok().filter(|_| !item.contains(',')));
+    let sum: Option<usize> = lens.sum();
+    sum.map(|sum| Some(sum + commas)).ok_or(Fault::Unencodable)
 }
 
 /// Controls, and what makes two identifiers look alike: zero-width, direction and joiner characters.
@@ -219,9 +249,9 @@ mod tests {
 
     use super::*;
 
-    fn sent(piece: Piece<'_>, identifiers: Identifiers) -> Result<Option<String>, Fault> {
-        let Some(len) = piece.measure(identifiers)? else { return Ok(None) };
-        let value = piece.value(len, identifiers)?;
+    fn sent(piece: Piece<'_>, spelling: Spelling) -> Result<Option<String>, Fault> {
+        let Some(len) = piece.measure(spelling)? else { return Ok(None) };
+        let value = piece.value(len, spelling)?;
         assert_eq!(value.len(), len, "measured is written");
         Ok(Some(value.to_str().unwrap().to_owned()))
     }
@@ -241,7 +271,7 @@ mod tests {
             ("XA9 NUL", "a\0b", Some("a%00b")),
             ("XA9 TAB at an end", "a\t", Some("a%09")),
         ] {
-            let got = sent(Piece::Text(text), Identifiers::AsTheyAre).unwrap();
+            let got = sent(Piece::Text(text), Spelling::AsTheyAre).unwrap();
             assert_eq!(got.as_deref(), want, "{name}: {text:?}");
         }
     }
@@ -270,8 +300,7 @@ mod tests {
             ("F62 longest", &long[1..], Ok(&long[1..]), Ok(&long[1..])),
             ("F62 as it is", "!~%,", Ok("!~%,"), Ok("%21~%25%2C")),
         ] {
-            for (how, want) in [(Identifiers::AsTheyAre, as_it_is), (Identifiers::Percent, percent)]
-            {
+            for (how, want) in [(Spelling::AsTheyAre, as_it_is), (Spelling::Percent, percent)] {
                 let got = sent(Piece::Identifier(text), how).map(Option::unwrap);
                 assert_eq!(got.as_deref().map_err(|fault| *fault), want, "{name} {how:?}");
             }
@@ -291,13 +320,51 @@ mod tests {
         ] {
             let items: Vec<_> = items.iter().map(|&item| Cow::from(item)).collect();
             for (piece, want) in [(Piece::List(&items), list), (Piece::Chain(&items), chain)] {
-                let got = sent(piece, Identifiers::AsTheyAre);
+                let got = sent(piece, Spelling::AsTheyAre);
                 assert_eq!(
                     got.as_ref().map(Option::as_deref).map_err(|fault| *fault),
                     want,
                     "{name}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn raw() {
+        let no = Err(Fault::Unencodable);
+        for (name, items, want) in [
+            ("FA3", &["eng", "dev"][..], Ok(Some("eng,dev"))),
+            ("F251 none", &[], Ok(None)),
+            ("F251 comma", &["a,b"], no),
+            ("F251 blank inside", &["a b", "c%d"], Ok(Some("a b,c%d"))),
+            ("F251 blank at an end of an item", &["a ", "b"], no),
+            ("F251 blank at a start", &["a", " b"], no),
+            ("F64 empty item", &["a", ""], no),
+            ("F251 non-ASCII", &["é"], no),
+            ("F68 nine", &["a"; 9], Ok(Some("a,a,a,a,a,a,a,a,a"))),
+        ] {
+            let list: Vec<_> = items.iter().map(|&item| Cow::from(item)).collect();
+            let got = sent(Piece::List(&list), Spelling::Raw);
+            assert_eq!(got.as_ref().map(Option::as_deref).map_err(|fault| *fault), want, "{name}");
+            let chain = if items.len() > 8 { Err(Fault::TooLarge) } else { want };
+            let got = sent(Piece::Chain(&list), Spelling::Raw);
+            assert_eq!(got.as_ref().map(Option::as_deref).map_err(|fault| *fault), chain, "{name}");
+            if let &[text] = items {
+                let want = if name.contains("comma") { Ok(Some("a,b")) } else { want };
+                for piece in [Piece::Text(text), Piece::Identifier(text)] {
+                    let got = sent(piece, Spelling::Raw);
+                    let got = got.as_ref().map(Option::as_deref).map_err(|fault| *fault);
+                    assert_eq!(got, want, "{name}");
+                }
+            }
+        }
+        for text in ["", "a\tb", "a\r\nb", "a\x7F", " a", "a "] {
+            assert_eq!(
+                sent(Piece::Text(text), Spelling::Raw),
+                Err(Fault::Unencodable),
+                "F251 {text:?}"
+            );
         }
     }
 
@@ -371,7 +438,7 @@ mod tests {
         #[test]
         fn lists_decode(items in prop::collection::vec(".{1,12}|(?s:.)", 1..8)) {
             let list: Vec<_> = items.iter().map(|item| Cow::from(item.as_str())).collect();
-            let text = sent(Piece::List(&list), Identifiers::AsTheyAre).unwrap().unwrap();
+            let text = sent(Piece::List(&list), Spelling::AsTheyAre).unwrap().unwrap();
             prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
             let back: Vec<_> = text.split(',').map(|item| String::from_utf8(decode(item)).unwrap()).collect();
             prop_assert_eq!(back, items);

@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 #[cfg(feature = "signed")]
 use super::assertion::Claims;
+use super::compat::{Coder, Unsent};
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
+use super::hmac::HmacKey;
 use super::hop::Cleaned;
 use super::identity::{Field, Identity};
 use super::mcp::BoundId;
@@ -30,6 +32,7 @@ use super::write::{Plan, Writer};
 use super::{edge::Reading, sign::Unsigned};
 #[cfg(feature = "signed")]
 use crate::clock::Timestamp;
+use crate::context::AuthContext;
 
 /// Forwarding to one upstream, checked and ready: a pure function of a request's head and its caller.
 ///
@@ -95,6 +98,7 @@ impl Outcome {
 pub struct Prepared {
     outcome: Outcome,
     cleaned: Cleaned,
+    left_out: Option<Field>,
 }
 
 impl Prepared {
@@ -102,6 +106,12 @@ impl Prepared {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The full name, where it has no value that a preset of [`compat`](super::compat) could send, and was left out.
+    #[must_use]
+    pub fn left_out(&self) -> Option<Field> {
+        self.left_out
     }
 
     /// What was removed.
@@ -231,7 +241,8 @@ impl Forwarding {
         let writer = match &self.action {
             Action::Strip => {
                 BoundId::put_back(head);
-                return Ok(Prepared { outcome: Outcome::Stripped, cleaned });
+                let outcome = Outcome::Stripped;
+                return Ok(Prepared { outcome, cleaned, left_out: None });
             }
             Action::Refuse => return Err(ForwardError::Misconfigured),
             Action::Send(writer) => writer,
@@ -242,6 +253,7 @@ impl Forwarding {
         // where nothing of it is sent, nothing of it need fit
         let told = identity.filter(|_| !self.mode().mints() || self.sends_headers());
         let plan = told.map(|identity| writer.plan(identity)).transpose()?;
+        let left_out = plan.as_ref().and_then(Plan::left_out);
         let stated = told.zip(plan.as_ref());
         let stated = stated.map(|(identity, plan)| Stated { writer, identity, plan });
         let credential = if identity.is_some() { credential(stated)? } else { None };
@@ -258,7 +270,7 @@ impl Forwarding {
             head.headers.insert(name, value);
         }
         let outcome = identity.map_or(Outcome::Anonymous, |_| Outcome::Sent);
-        Ok(Prepared { outcome, cleaned })
+        Ok(Prepared { outcome, cleaned, left_out })
     }
 
     /// The header that holds an assertion of its own.
@@ -287,6 +299,22 @@ impl Forwarding {
             Ok(Some((carrier.name().clone(), carrier.carried(credential))))
         };
         self.prepare(head, identity, |_| (), carry)
+    }
+
+    /// What coder's headers say of this caller, to be left for the body's reader once the head was prepared.
+    pub(crate) fn unsent(
+        &self,
+        head: &Parts,
+        context: &AuthContext,
+    ) -> Result<Option<Unsent>, ForwardError> {
+        let coder = self.options.coder.as_ref().filter(|_| self.mint().is_some());
+        coder.map_or(Ok(None), |coder| coder.unsent(head, context))
+    }
+
+    /// What tells the key of a preset from every other key.
+    pub(crate) fn key_tag(&self) -> Option<[u8; 32]> {
+        let key = self.options.claims.as_ref();
+        key.or_else(|| self.options.coder.as_ref().map(Coder::key)).map(HmacKey::tag)
     }
 
     /// What mints the credential of a caller, in a mode that has one.

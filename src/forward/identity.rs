@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::attribute::Attribute;
+use super::encode::Spelling;
 use crate::key::{hash_parts, to_hex};
 
 /// A fact about the caller that can be sent. The order of the variants is the order on the wire.
@@ -275,6 +276,18 @@ impl<'a> Identity<'a> {
             Field::Admin => Piece::Flag(self.admin?),
             Field::DelegationChain => Piece::Chain(self.list(field)?),
         })
+    }
+
+    /// As [`piece`](Self::piece); where all is sent raw nothing that is empty but the id, and who is not known to be an
+    /// administrator is none.
+    pub(super) fn piece_as(&self, field: Field, spelling: Spelling) -> Option<Piece<'_>> {
+        match self.piece(field) {
+            piece if spelling != Spelling::Raw => piece,
+            None if field == Field::Admin => Some(Piece::Flag(false)),
+            Some(Piece::Identifier("")) if field != Field::Id => None,
+            Some(Piece::Text("") | Piece::List([]) | Piece::Chain([])) => None,
+            piece => piece,
+        }
     }
 
     fn set_text(mut self, field: Field, text: Cow<'a, str>) -> Self {

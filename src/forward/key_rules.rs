@@ -29,6 +29,9 @@ pub enum KeyFault {
     /// Of an algorithm that does not sign here: RSA for requests, a symmetric key for assertions.
     #[error("is of an algorithm that does not sign here")]
     Algorithm,
+    /// The key of another upstream.
+    #[error("is that of another upstream")]
+    Shared,
     /// No JSON Web Key Set (RFC 7517 §5), or one that shows a private key.
     #[error("set is no set of public keys")]
     Set,

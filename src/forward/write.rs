@@ -5,13 +5,16 @@
 //!    Nothing is ever cut, and nothing but lists is ever left out.
 //! 3. Headers are inserted by replacing, in the order of [`Field`], each exactly once.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::ser::{Error as _, SerializeMap, Serializer};
 use std::borrow::Cow;
 
 use super::attribute::{Sensitive, Shown};
-use super::encode::{Fault, Form, Identifiers, Padding, attribute, base64, words};
+use super::compat::signature;
+use super::encode::{Fault, Form, Padding, Spelling, attribute, base64, words};
 use super::error::ForwardError;
+use super::hmac::HmacKey;
 use super::identity::{FIELDS, Field, Fields, Identity, Piece};
 
 /// What happens to a caller whose identity is over a cap.
@@ -33,7 +36,9 @@ pub(super) struct Writer {
     pub(super) overflow_name: HeaderName,
     pub(super) mapped: Vec<Mapped>,
     pub(super) payload: Option<(HeaderName, Padding)>,
-    pub(super) identifiers: Identifiers,
+    pub(super) spelling: Spelling,
+    /// Signs id and e-mail address, as contextforge does.
+    pub(super) claims: Option<(HeaderName, HmacKey)>,
     pub(super) hidden: Sensitive,
     pub(super) max_value: usize,
     pub(super) max_total: usize,
@@ -68,9 +73,9 @@ impl Writer {
         mut inserted: impl FnMut(&HeaderName),
     ) -> Result<(), ForwardError> {
         for ((field, len), name) in plan.lens.into_iter().zip(&self.names) {
-            if let (Some(len), Some(piece)) = (len, identity.piece(field)) {
+            if let (Some(len), Some(piece)) = (len, identity.piece_as(field, self.spelling)) {
                 let value = piece
-                    .value(len, self.identifiers)
+                    .value(len, self.spelling)
                     .map_err(|fault| refused(fault, label(field)))?;
                 inserted(name);
                 headers.insert(name.clone(), value);
@@ -106,7 +111,19 @@ impl Writer {
 
     fn sent(&self) -> Sent<'_> {
         let sources = self.mapped.iter().map(|mapped| &*mapped.source);
-        Sent::new(self.fields, sources, &self.hidden)
+        Sent::new(self.fields, sources, &self.hidden, self.spelling)
+    }
+
+    /// The signature over what is sent of id and e-mail address.
+    fn claims(&self, identity: &Identity<'_>) -> Result<Option<Line>, ForwardError> {
+        let Some((name, key)) = &self.claims else { return Ok(None) };
+        let email = identity.text(Field::Email).filter(|_| self.fields.holds(Field::Email));
+        let value =
+            HeaderValue::from_maybe_shared(Bytes::from(signature(key, identity.id(), email)));
+        let mut value = value.map_err(|_shape| refused(Fault::Unencodable, CLAIMS))?;
+        value.set_sensitive(true);
+        fits(value.len(), self, || CLAIMS.into())?;
+        Ok(Some((name.clone(), value)))
     }
 }
 
@@ -115,6 +132,7 @@ pub(super) struct Sent<'w> {
     fields: Fields,
     sources: Vec<&'w str>,
     hidden: &'w Sensitive,
+    spelling: Spelling,
 }
 
 impl<'w> Sent<'w> {
@@ -123,6 +141,7 @@ impl<'w> Sent<'w> {
         fields: Fields,
         sources: impl Iterator<Item = &'w str>,
         hidden: &'w Sensitive,
+        spelling: Spelling,
     ) -> Self {
         let mut open: Vec<&str> = Vec::new();
         for source in sources {
@@ -131,7 +150,7 @@ impl<'w> Sent<'w> {
                 open.push(source);
             }
         }
-        Self { fields, sources: open, hidden }
+        Self { fields, sources: open, hidden, spelling }
     }
 
     pub(super) fn json(
@@ -159,7 +178,7 @@ impl<'w> Sent<'w> {
         let as_claims = matches!(names, Names::Claims(_));
         for (field, member) in table {
             let sent = self.fields.holds(*field) && !omitted.contains(field);
-            match identity.piece(*field).filter(|_| sent) {
+            match identity.piece_as(*field, self.spelling).filter(|_| sent) {
                 None | Some(Piece::Text("")) => {}
                 Some(Piece::Identifier(_)) if as_claims && *field == Field::Id => {} // it is the subject
                 Some(Piece::Word(text)) => object.serialize_entry(member, text)?,
@@ -199,19 +218,27 @@ impl<'w> Sent<'w> {
 pub(super) struct Plan {
     lens: [(Field, Option<usize>); FIELDS.len()],
     omitted: Vec<Field>,
-    mapped: Vec<(HeaderName, HeaderValue)>,
-    last: Vec<(HeaderName, HeaderValue)>,
+    left_out: Option<Field>,
+    mapped: Vec<Line>,
+    last: Vec<Line>,
 }
+
+type Line = (HeaderName, HeaderValue);
 
 impl Plan {
     fn of(writer: &Writer, identity: &Identity<'_>) -> Result<Self, ForwardError> {
         let mut lens = FIELDS.map(|(field, ..)| (field, None));
+        let mut left_out = None;
         for (field, len) in &mut lens {
-            if let Some(piece) = identity.piece(*field).filter(|_| writer.fields.holds(*field)) {
-                *len = piece
-                    .measure(writer.identifiers)
-                    .map_err(|fault| refused(fault, label(*field)))?;
-            }
+            let piece = identity.piece_as(*field, writer.spelling);
+            let Some(piece) = piece.filter(|_| writer.fields.holds(*field)) else { continue };
+            *len = match (piece.measure(writer.spelling), *field, writer.spelling) {
+                (Err(Fault::Unencodable), Field::FullName, Spelling::Raw) => {
+                    left_out = Some(*field);
+                    None
+                }
+                (measured, ..) => measured.map_err(|fault| refused(fault, label(*field)))?,
+            };
         }
         let mut mapped = Vec::new();
         for Mapped { source, name, form } in &writer.mapped {
@@ -224,7 +251,8 @@ impl Plan {
                 mapped.push((name.clone(), value));
             }
         }
-        Ok(Self { lens, omitted: Vec::new(), mapped, last: Vec::new() })
+        mapped.extend(writer.claims(identity)?);
+        Ok(Self { lens, omitted: Vec::new(), left_out, mapped, last: Vec::new() })
     }
 
     /// Makes what depends on the omissions, and looks whether all of it fits.
@@ -270,6 +298,11 @@ impl Plan {
             Some((*field, (*len)?))
         });
         lens.max_by_key(|&(_, len)| len).map(|(field, _)| field)
+    }
+
+    /// The field that has no raw value, and does without.
+    pub(super) fn left_out(&self) -> Option<Field> {
+        self.left_out
     }
 
     /// The lists that are left out.
@@ -323,6 +356,7 @@ impl serde::Serialize for Members<'_> {
 }
 
 const PAYLOAD: &str = "payload";
+const CLAIMS: &str = "claims";
 const OVERFLOW: &str = "overflow";
 const ALL: &str = "identity";
 

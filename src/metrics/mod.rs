@@ -30,6 +30,7 @@
 //! | `tower_bearer_mcp_session_refused_total` | counter | – |
 //! | `tower_bearer_verify_total` (feature `signed`) | counter | `result`: `ok`, or why a forwarded identity was not believed |
 //! | `tower_bearer_forward_nominated_total` | counter: field names | – |
+//! | `tower_bearer_forward_left_out_total` | counter: full names without a raw value (preset contextforge) | `upstream` |
 //! | `tower_bearer_forward_mint_seconds` | histogram | `upstream`, `result` (`ok`, `reauth_required`, `login_required`, `identity_denied`, `step_up`, `refuses_us`, `busy`, `error`, `deadline`) |
 //! | `tower_bearer_forward_cache_total` | counter | `upstream`, `result` (`hit`, `miss`, `joined`, `paused`) |
 //! | `tower_bearer_forward_issuer_refuses_us_total` | counter | `upstream` |

@@ -151,6 +151,9 @@ impl ForwardMeter {
     pub(crate) fn forwarded(&self, _upstream: &str, _mode: &'static str, _outcome: &'static str) {}
 
     #[inline]
+    pub(crate) fn left_out(&self, _upstream: &str) {}
+
+    #[inline]
     pub(crate) fn removed(&self, _names: Removed) {}
 }
 

@@ -19,7 +19,7 @@ use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::{
     AnswerCleaner, Asked, Challenge, ConfigError, Credential, Edge, EdgeRules, EditIdentity,
-    ForwardError, Forwarding, Identity, Mints, Obtaining, Prepared, Sent, Told, known_of,
+    ForwardError, Forwarding, Identity, KeyFault, Mints, Obtaining, Prepared, Sent, Told, known_of,
 };
 use crate::gate::{Attempt, Gate, Passage, Step, WithoutBody};
 use crate::metrics::ForwardMeter;
@@ -148,7 +148,8 @@ impl IdentityForward {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OutOfRange`] for no upstream, [`ConfigError::NameTaken`] for two of one name.
+    /// [`ConfigError::OutOfRange`] for no upstream, [`ConfigError::NameTaken`] for two of one name,
+    /// [`ConfigError::Key`] for two presets of [`compat`](crate::forward::compat) with one key.
     pub fn select(
         upstreams: impl IntoIterator<Item = Forwarding>,
         choose: impl for<'r> Fn(&'r Parts, &'r AuthContext) -> Option<&'r str> + Send + Sync + 'static,
@@ -159,6 +160,11 @@ impl IdentityForward {
             let name = forwarding.upstream().name();
             if targets.iter().any(|target| target.forwarding.upstream().name() == name) {
                 return Err(ConfigError::NameTaken { setting: SETTING });
+            }
+            let tag = forwarding.key_tag();
+            let shares = |target: &Target| tag.is_some() && target.forwarding.key_tag() == tag;
+            if targets.iter().any(shares) {
+                return Err(ConfigError::Key { fault: KeyFault::Shared });
             }
             targets.push(Target::new(forwarding));
         }
@@ -287,7 +293,14 @@ impl IdentityForward {
         };
         let (head, context) = (&mut *passage.head, passage.context.as_ref());
         let prepared = if forwarding.mint().is_some() {
-            forwarding.prepare_minted(head, identity.as_ref(), credential)
+            let known = context.filter(|_| identity.is_some());
+            let unsent = known.map_or(Ok(None), |context| forwarding.unsent(head, context));
+            let prepared = forwarding.prepare_minted(head, identity.as_ref(), credential);
+            unsent.and_then(|unsent| {
+                let prepared = prepared?;
+                unsent.into_iter().for_each(|unsent| unsent.leave(head));
+                Ok(prepared)
+            })
         } else {
             prepare(forwarding, head, context, identity.as_ref())
         };
@@ -295,6 +308,9 @@ impl IdentityForward {
         target.meter.forwarded(forwarding.upstream().name(), forwarding.mode().word(), outcome);
         let prepared = prepared.map_err(|error| self.refusal(error))?;
         target.meter.removed(prepared.cleaned().removed());
+        if prepared.left_out().is_some() {
+            target.meter.left_out(forwarding.upstream().name());
+        }
         if let Some(context) = passage.context.as_ref() {
             let (outcome, identity) = (prepared.outcome(), identity.as_ref());
             Told { forwarding, outcome, identity, credential }.tell(context, passage.head);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use crate::context::AuthContext;
+use crate::forward::compat::ContextForge;
 use crate::forward::mcp::Meta;
 use crate::forward::{ConfigError, Field, Identity, McpMetaService};
 
@@ -58,6 +59,14 @@ impl McpMetaForward {
     /// As [`new`](Self::new).
     pub fn strip_only(key: &str) -> Result<Self, ConfigError> {
         Meta::strip_only(key).map(Self)
+    }
+
+    /// Puts identity under `user`, as contextforge has it, or only removes it where `preset` does not send it there.
+    ///
+    /// `id` and `is_admin` always, the others that contextforge knows when they are not empty, lists as arrays. Put it beside
+    /// the preset's headers in every setting, so that no client's `user` gets through.
+    pub fn contextforge(preset: &ContextForge) -> Self {
+        Self(Meta::contextforge(preset))
     }
 
     /// Sends these fields instead of the default ones; the id is always sent.

@@ -75,7 +75,7 @@ pub fn verify_contextforge(
     Ok(ContextForgeCaller { id: id.to_owned(), email: email.map(str::to_owned) })
 }
 
-pub(super) const SIGNATURE_SUFFIX: &str = "claims-signature";
+pub(in crate::forward) const SIGNATURE_SUFFIX: &str = "claims-signature";
 
 pub(in crate::forward) fn signature(key: &HmacKey, id: &str, email: Option<&str>) -> String {
     let pieces = [id, ":", email.unwrap_or_default()];

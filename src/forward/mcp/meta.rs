@@ -8,7 +8,8 @@ use super::key::checked;
 use crate::context::AuthContext;
 use crate::evidence::Evidence;
 use crate::forward::attribute::Sensitive;
-use crate::forward::encode::{Fault, Identifiers, is_finite};
+use crate::forward::compat::ContextForge;
+use crate::forward::encode::{Fault, Spelling, is_finite};
 use crate::forward::error::ConfigError;
 use crate::forward::identity::{FIELDS, Field, Fields, Identity};
 use crate::forward::known::{EditIdentity, known_of};
@@ -25,6 +26,8 @@ pub(crate) struct Meta {
     fields: Fields,
     attributes: Vec<Box<str>>,
     hidden: Sensitive,
+    spelling: Spelling,
+    allowed: Option<Vec<Box<str>>>,
     edit: Option<Arc<EditIdentity>>,
 }
 
@@ -51,16 +54,34 @@ impl Meta {
     }
 
     fn with_task(key: &str, task: Task) -> Result<Self, ConfigError> {
-        Ok(Self {
-            key: checked(key)?,
+        Ok(Self::of_key(checked(key)?, task))
+    }
+
+    /// Under the bare key `user`, as contextforge has it; only removes where the preset does not send it.
+    pub(crate) fn contextforge(preset: &ContextForge) -> Self {
+        let task = if preset.puts_meta() { Task::Put } else { Task::Remove };
+        Self {
+            spelling: Spelling::Raw,
+            fields: Fields::new(ContextForge::FIELDS),
+            hidden: preset.hidden().clone(),
+            allowed: preset.allowed().map(<[_]>::to_vec),
+            ..Self::of_key(USER.into(), task)
+        }
+    }
+
+    fn of_key(key: Arc<str>, task: Task) -> Self {
+        Self {
+            key,
             others: Others::Stream,
             task,
             required: true,
             fields: Fields::default(),
             attributes: Vec::new(),
             hidden: Sensitive::default(),
+            spelling: Spelling::Percent,
+            allowed: None,
             edit: None,
-        })
+        }
     }
 
     pub(crate) fn fields(&mut self, fields: impl IntoIterator<Item = Field>) {
@@ -69,6 +90,9 @@ impl Meta {
 
     pub(crate) fn attributes<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
         self.attributes = names.into_iter().map(Into::into).collect();
+        if let Some(allowed) = &self.allowed {
+            self.attributes.retain(|name| allowed.contains(name));
+        }
     }
 
     pub(crate) fn sensitive<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
@@ -121,9 +145,10 @@ impl Meta {
     /// Refuses what a header would refuse for what it is, and holds nothing to a header's length: JSON carries plain text.
     fn written(&self, identity: &Identity<'_>) -> Result<String, (Fault, String)> {
         for (field, ..) in FIELDS {
-            if let Some(piece) = identity.piece(field).filter(|_| self.fields.holds(field)) {
+            let piece = identity.piece_as(field, self.spelling);
+            if let Some(piece) = piece.filter(|_| self.fields.holds(field)) {
                 let of_field = |fault| (fault, label(field).to_owned());
-                piece.measure(Identifiers::Percent).map_err(of_field)?;
+                piece.measure(Spelling::Percent).map_err(of_field)?;
             }
         }
         for source in &self.attributes {
@@ -133,11 +158,15 @@ impl Meta {
             }
         }
         let sources = self.attributes.iter().map(|source| &**source);
-        let object = Sent::new(self.fields, sources, &self.hidden).json(identity, &[]);
+        let object =
+            Sent::new(self.fields, sources, &self.hidden, self.spelling).json(identity, &[]);
         let text = object.ok().and_then(|object| String::from_utf8(object).ok());
         text.ok_or_else(|| (Fault::Unencodable, String::from("identity")))
     }
 }
+
+/// The key of contextforge, which MCP's rules for keys of others would not let anyone have.
+const USER: &str = "user";
 
 impl fmt::Debug for Meta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,7 +13,10 @@ const VERIFIED: &str = "tower_bearer_verify_total";
 const MCP_SESSION_REFUSED: &str = "tower_bearer_mcp_session_refused_total";
 const NOMINATED: &str = "tower_bearer_forward_nominated_total";
 
+const LEFT_OUT: &str = "tower_bearer_forward_left_out_total";
+
 pub(super) fn describe() {
+    describe_counter!(LEFT_OUT, "Full names that had no value to be sent");
     describe_counter!(FORWARDED, "Requests prepared for an upstream");
     describe_counter!(STRIPPED, "Field names removed from requests");
     #[cfg(feature = "signed")]
@@ -45,6 +48,11 @@ impl ForwardMeter {
                 FORWARDED, "upstream" => upstream.to_owned(), "mode" => mode, "outcome" => outcome
             )
         });
+    }
+
+    /// Seldom: takes no handle.
+    pub(crate) fn left_out(&self, upstream: &str) {
+        counter!(LEFT_OUT, "upstream" => upstream.to_owned()).increment(1);
     }
 
     pub(crate) fn removed(&self, names: Removed) {
