@@ -190,6 +190,7 @@ fn the_docs_of_a_setter_say_what_the_page_says() {
         (FORWARD, "max_value_bytes", forward),
         (FORWARD, "max_total_bytes", forward),
         (FORWARD, "lifetime", "src/forward/sign/mod.rs"),
+        (FORWARD, "max_body_bytes", "src/forward/sign/mod.rs"),
     ] {
         let docs = docs_of(file, setting);
         let (_, said) =

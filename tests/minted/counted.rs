@@ -68,7 +68,8 @@ impl AuditSink for Told {
     fn record(&self, event: &Event<'_>) {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let name = event.name.as_str();
-        if name.starts_with("identity.") {
+        // what was sent is told of a share, and elsewhere
+        if name.starts_with("identity.") && name != "identity.forwarded" {
             let row = (name.to_owned(), event.name.severity());
             let row = (row.0, row.1, text(event.subject), text(event.upstream));
             self.0.lock().unwrap().push(row);
