@@ -302,6 +302,31 @@ async fn coder_signs_each_request() {
 }
 
 #[tokio::test]
+async fn coder_on_the_clients_side() {
+    let scene = Scene::new();
+    let incoming = request(Method::POST, "/mcp", &[ALICE], "{}");
+    assert_eq!(scene.send(of_ids(root()), incoming).await, (200, None));
+    let (server, _) = arrived(&scene.notes);
+    let forwarding = scene.options(of_ids(root()), upstream()).build().unwrap();
+    let client = IdentityForward::new(forwarding).client_side();
+    let client = client.layer(reader::<ForwardBody<Full<Bytes>>>(&scene.notes));
+    let nominated = ("connection", "x-coder-signature");
+    let mut outgoing = request(Method::POST, AUDIENCE, &[ALICE, nominated], "{}");
+    AuthContext::of(&server.extensions).unwrap().attach(outgoing.extensions_mut());
+    client.oneshot(outgoing).await.unwrap();
+    let (head, body) = arrived(&scene.notes);
+    let sorted = |head: &Parts| {
+        let mut lines: Vec<_> =
+            seen(&head.headers).into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(&head), sorted(&server), "FM6 FF1");
+    let now = scene.clock().now().wall();
+    assert_eq!(verify_coder(&head, &body, K, now).unwrap(), root(), "FM6 by path and query");
+}
+
+#[tokio::test]
 async fn coders_body_is_final() {
     let scene = Scene::new();
     let preset = compat::contextforge().carriers(Carriers::Both);

@@ -181,7 +181,7 @@ impl ForwardOptions {
 
     /// Percent-encodes identifiers, for ids outside ASCII. Default: they are sent as they are, or refused.
     ///
-    /// Does nothing for the presets of [`compat`](super::compat), whose receivers do not decode.
+    /// Does nothing for the preset [`contextforge`](super::compat::contextforge), whose receivers do not decode.
     pub fn percent_encode_ids(mut self) -> Self {
         if self.spelling != Spelling::Raw {
             self.spelling = Spelling::Percent;

@@ -164,6 +164,25 @@ fn signatures() {
 }
 
 #[test]
+fn settings_of_every_mode_keep_the_preset() {
+    let preset = contextforge().sign_claims(K).unwrap();
+    let identity = Identity::account("a b").with_email("alice@co.com");
+    let code = contextforge_signature(K, "a b", Some("alice@co.com"));
+    let lines = [("id", "a b"), ("email", "alice@co.com"), ("admin", "false")];
+    let want = of(&[&lines[..], &[("claims-signature", &code)]].concat());
+    let got = sent(options(&preset).percent_encode_ids(), &identity);
+    assert_eq!(got, Ok((want.clone(), None)), "F251 still raw");
+
+    let base = options(&preset).build().unwrap();
+    let (local, error) = base.overridden(None, r#"{"headers_prefix":"X-GW-User"}"#);
+    assert_eq!(error, None);
+    let mut head = head();
+    let _prepared = local.prepare_request(&mut head, Some(&identity)).unwrap();
+    let caller = verify_contextforge(&head.headers, "X-GW-User", K).unwrap();
+    assert_eq!((caller.id(), head.headers.len()), ("a b", want.len()), "F160 still signed");
+}
+
+#[test]
 fn carriers() {
     for (name, preset, in_headers, in_meta) in [
         ("FA10 headers", contextforge(), true, false),
