@@ -9,11 +9,8 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, response};
-
-#[cfg(feature = "signed")]
 use std::sync::Arc;
 
-use super::assertion::Claims;
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
 use super::hop::Cleaned;
@@ -27,7 +24,7 @@ use super::set::ForwardSet;
 use super::upstream::Upstream;
 use super::write::{Plan, Writer};
 #[cfg(feature = "signed")]
-use super::{edge::Reading, sign::Unsigned};
+use super::{assertion::Claims, edge::Reading, sign::Unsigned};
 #[cfg(feature = "signed")]
 use crate::clock::Timestamp;
 

@@ -68,8 +68,6 @@ pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
-#[cfg(feature = "signed")]
-#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use target::Target;
 pub(crate) use told::Told;
 pub use upstream::Upstream;
