@@ -16,7 +16,7 @@ use super::error::{ConfigError, ForwardError};
 use super::hop::Cleaned;
 use super::identity::{Field, Identity};
 use super::mcp::BoundId;
-use super::mint::{Credential, Minting, Mints};
+use super::mint::{Again, Credential, Minting, Mints, Parcel};
 use super::mode::Mode;
 use super::overrides::Override;
 use super::scope_map::ScopeMap;
@@ -27,6 +27,8 @@ use super::write::{Plan, Writer};
 use super::{assertion::Claims, edge::Reading, sign::Unsigned};
 #[cfg(feature = "signed")]
 use crate::clock::Timestamp;
+use crate::context::AuthContext;
+use crate::secret::Secret;
 
 /// Forwarding to one upstream, checked and ready: a pure function of a request's head and its caller.
 ///
@@ -290,6 +292,25 @@ impl Forwarding {
     pub(crate) fn mint(&self) -> Option<&Arc<dyn Mints>> {
         let sends = matches!(self.action, Action::Send(_)) && self.mode().mints();
         self.options.mint.as_ref().filter(|_| sends).map(Minting::source)
+    }
+
+    /// May a request be sent again?
+    pub(crate) fn resends(&self) -> bool {
+        self.options.resend.is_some() && self.mode() != Mode::Passthrough
+    }
+
+    /// What it takes to send a request of this caller again, if `sent` is not accepted.
+    pub(crate) fn again(
+        &self,
+        context: AuthContext,
+        presented: Option<Secret>,
+        sent: Credential,
+    ) -> Option<Again> {
+        let cap = self.options.resend.filter(|_| self.resends())?;
+        let (mints, carrier) = (Arc::clone(self.mint()?), self.options.carrier.clone()?);
+        let upstream = self.options.upstream.clone();
+        let parcel = Parcel { mints, context, upstream, carrier, presented, sent, cap };
+        Some(Again(Arc::new(parcel)))
     }
 
     /// A static header never stands where a credential of the caller's would.
