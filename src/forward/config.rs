@@ -73,6 +73,7 @@ pub struct ForwardOptions {
     mapped: Vec<(Box<str>, String, Form)>,
     payload: Option<(String, Padding)>,
     mapped_scopes: Vec<(String, String)>,
+    pub(super) resend: Option<usize>,
     set: Option<ForwardSet>,
 }
 
@@ -108,6 +109,7 @@ impl ForwardOptions {
             mapped: Vec::new(),
             payload: None,
             mapped_scopes: Vec::new(),
+            resend: None,
             set: None,
         }
     }
@@ -223,6 +225,16 @@ impl ForwardOptions {
         self
     }
 
+    /// Sends a request once more if the upstream answers 401 to a credential that had been kept: with one that was minted anew
+    /// for the same caller, and nothing else changed. Default: never.
+    ///
+    /// Only if its body has a known length of at most `max_body` bytes, 0 to 16 MiB: it is read before it is sent, held, and
+    /// its trailers are dropped. Only in modes that mint. If nothing can be minted, that refusal is the answer.
+    pub fn resend_once(mut self, max_body: usize) -> Self {
+        self.resend = Some(max_body);
+        self
+    }
+
     /// What happens over a cap. Default [`Overflow::Refuse`].
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
@@ -292,6 +304,9 @@ impl ForwardOptions {
         }
         if self.mode.mints() {
             self.check_mint()?;
+        }
+        if self.resend.is_some_and(|bytes| bytes > LARGEST_HELD) {
+            return Err(ConfigError::OutOfRange { setting: "resend_once" });
         }
         let pairs = self.mapped_scopes.iter();
         self.scopes = ScopeMap::new(pairs.map(|(theirs, ours)| (&**theirs, &**ours)))?;
@@ -445,6 +460,9 @@ impl ForwardOptions {
         Ok(())
     }
 }
+
+/// Most bytes of a body that are held.
+const LARGEST_HELD: usize = 16 << 20;
 
 /// What else is written under a prefix, now or in a signed mode.
 const OTHER_SUFFIXES: [&str; 3] = ["overflow", "assertion", SIGNATURE_SUFFIX];

@@ -9,11 +9,8 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, response};
-
 use std::sync::Arc;
 
-#[cfg(feature = "signed")]
-use super::assertion::Claims;
 use super::compat::{Coder, Unsent};
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};
@@ -21,7 +18,7 @@ use super::hmac::HmacKey;
 use super::hop::Cleaned;
 use super::identity::{Field, Identity};
 use super::mcp::BoundId;
-use super::mint::{Credential, Minting, Mints};
+use super::mint::{Again, Credential, Minting, Mints, Parcel};
 use super::mode::Mode;
 use super::overrides::Override;
 use super::scope_map::ScopeMap;
@@ -29,10 +26,11 @@ use super::set::ForwardSet;
 use super::upstream::Upstream;
 use super::write::{Plan, Writer};
 #[cfg(feature = "signed")]
-use super::{edge::Reading, sign::Unsigned};
+use super::{assertion::Claims, edge::Reading, sign::Unsigned};
 #[cfg(feature = "signed")]
 use crate::clock::Timestamp;
 use crate::context::AuthContext;
+use crate::secret::Secret;
 
 /// Forwarding to one upstream, checked and ready: a pure function of a request's head and its caller.
 ///
@@ -321,6 +319,25 @@ impl Forwarding {
     pub(crate) fn mint(&self) -> Option<&Arc<dyn Mints>> {
         let sends = matches!(self.action, Action::Send(_)) && self.mode().mints();
         self.options.mint.as_ref().filter(|_| sends).map(Minting::source)
+    }
+
+    /// May a request be sent again?
+    pub(crate) fn resends(&self) -> bool {
+        self.options.resend.is_some() && self.mode() != Mode::Passthrough
+    }
+
+    /// What it takes to send a request of this caller again, if `sent` is not accepted.
+    pub(crate) fn again(
+        &self,
+        context: AuthContext,
+        presented: Option<Secret>,
+        sent: Credential,
+    ) -> Option<Again> {
+        let cap = self.options.resend.filter(|_| self.resends())?;
+        let (mints, carrier) = (Arc::clone(self.mint()?), self.options.carrier.clone()?);
+        let upstream = self.options.upstream.clone();
+        let parcel = Parcel { mints, context, upstream, carrier, presented, sent, cap };
+        Some(Again(Arc::new(parcel)))
     }
 
     /// A static header never stands where a credential of the caller's would.

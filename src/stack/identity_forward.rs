@@ -225,14 +225,25 @@ impl IdentityForward {
     /// All that can be done without waiting. The head is as it was where somebody must be asked.
     fn attempt_at(&self, passage: &mut Passage<'_>, side: Side) -> Attempt {
         let known = self.target(passage, side).and_then(|target| {
-            let known = target.with_asked(passage, side, |mints, asked| mints.known(asked))?;
+            let resends = target.forwarding.resends();
+            let known = target.with_asked(passage, side, |mints, asked| {
+                Some((mints.known(asked)?, asked.presented.filter(|_| resends).cloned()))
+            })?;
             Ok((target, known))
         });
         match known {
             Ok((target, None)) => self.forward(target, passage, None).into(),
             Ok((_, Some(None))) => Attempt::Ask,
-            Ok((target, Some(Some(credential)))) => {
-                self.forward_minted(target, passage, credential).into()
+            Ok((target, Some(Some((credential, presented))))) => {
+                let kept = credential.as_ref().ok().filter(|_| target.forwarding.resends());
+                let kept = kept.cloned();
+                let verdict = self.forward_minted(target, passage, credential);
+                if let (Ok(_), Some(kept), Some(context)) = (&verdict, kept, &*passage.context) {
+                    if let Some(again) = target.forwarding.again(context.clone(), presented, kept) {
+                        passage.head.extensions.insert(again);
+                    }
+                }
+                verdict.into()
             }
             Err(rejection) => Attempt::Reject(rejection),
         }

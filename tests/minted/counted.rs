@@ -60,7 +60,7 @@ impl metrics::Recorder for Book {
     }
 }
 
-/// The events about identity: name, severity, subject and upstream.
+/// The events about identity, but for the sampled one: name, severity, subject and upstream.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<(String, Severity, String, String)>>>);
 

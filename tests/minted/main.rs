@@ -10,5 +10,6 @@ mod flights;
 mod forwarding;
 mod issued;
 mod links;
+mod resent;
 #[path = "../support/minting.rs"]
 mod support;

@@ -3,7 +3,8 @@
 //! 1. The one service under [`IdentityForward`](crate::stack::IdentityForward): trailers lose what the head loses, both ways.
 //! 2. A step leaves in the head what must be done with the whole body; then it is read first, up to a cap, and its reader
 //!    finishes the head. Otherwise bodies stream.
-//! 3. The service that was polled ready is the one that is called; a body that cannot be read is refused, and the service
+//! 3. A step leaves there, too, what it takes to send a request once more; then a body of known length is held.
+//! 4. The service that was polled ready is the one that is called; a body that cannot be read is refused, and the service
 //!    goes with it.
 
 mod future;
@@ -23,6 +24,7 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 use super::body::{CollectFault, ForwardBody, Trailers, collect};
+use super::mint::Again;
 use super::set::{ForwardSet, TrailersOf};
 use crate::rejection::{Reason, Rejection, RejectionKind, StepName};
 
@@ -116,9 +118,11 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let reading = request.extensions_mut().remove::<Reading>();
         let reading = reading.or_else(|| self.rules.reading.clone());
+        let again = request.extensions_mut().remove::<Again>();
         let (mut head, body) = request.into_parts();
         let cap = reading.as_ref().and_then(|reading| reading.0.cap(&head));
-        let Some((reading, cap)) = reading.zip(cap) else {
+        let read = reading.zip(cap).map(|(reading, cap)| (Then::Read(reading), cap));
+        let Some((then, cap)) = read.or_else(|| held(again, &body)) else {
             let body = self.rules.request(body);
             let request = Request::from_parts(head, body);
             return EdgeFuture::calling(self.inner.call(request), self.rules.clone());
@@ -127,7 +131,7 @@ where
         let service = mem::replace(&mut self.inner, next);
         head.headers.remove(TRAILER); // a body that was read has none
         let told = Arc::clone(&self.told);
-        let parked = Parked { service, head, reading, told };
+        let parked = Parked { service, head, then, told };
         EdgeFuture::reading(collect(body, cap), parked, self.rules.clone())
     }
 }
@@ -136,8 +140,32 @@ where
 struct Parked<S> {
     service: S,
     head: Parts,
-    reading: Reading,
+    then: Then,
     told: Arc<AtomicBool>,
+}
+
+/// Why a body is read.
+enum Then {
+    Read(Reading),
+    Hold(Again),
+}
+
+impl Then {
+    /// Who refuses what cannot be read.
+    fn step(&self) -> StepName {
+        match self {
+            Self::Read(reading) => reading.0.step(),
+            Self::Hold(_) => StepName::Forward,
+        }
+    }
+}
+
+/// A body of known length is held to be sent again; any other one streams.
+fn held<B: Body>(again: Option<Again>, body: &B) -> Option<(Then, usize)> {
+    let again = again?;
+    let known = usize::try_from(body.size_hint().exact()?).ok()?;
+    let cap = again.cap();
+    (known <= cap).then_some((Then::Hold(again), cap))
 }
 
 fn refusal(fault: CollectFault) -> Rejection {

@@ -4,6 +4,7 @@
 //! 2. A failure is a refusal: never a pass with less, never another credential.
 //! 3. What was minted is held in this process only: a shared copy would be a pile of live credentials.
 
+mod again;
 mod credential;
 mod decide;
 mod erased;
@@ -22,6 +23,8 @@ mod subject;
 mod unsaved;
 mod window;
 
+pub(crate) use again::Again;
+pub(super) use again::Parcel;
 pub(crate) use credential::{Asked, Credential, Mints, Obtaining};
 pub use link::UserOidc;
 pub use minted::{Exchange, IdpToken};
