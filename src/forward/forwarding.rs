@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, response};
 
-#[cfg(feature = "signed")]
 use std::sync::Arc;
 
+#[cfg(feature = "signed")]
 use super::assertion::Claims;
 use super::config::ForwardOptions;
 use super::error::{ConfigError, ForwardError};

@@ -14,6 +14,7 @@ mod answer;
 pub(crate) mod assertion;
 mod attribute;
 mod body;
+pub mod compat;
 mod config;
 pub(crate) mod edge;
 mod encode;
@@ -66,8 +67,6 @@ pub use set::{ForwardSet, TrailersOf};
 #[cfg(feature = "signed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use sign::{Algorithm, KeyRing, Signing, SigningKey, VerifyingKey, VerifyingKeys};
-#[cfg(feature = "signed")]
-#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
 pub use target::Target;
 pub use upstream::Upstream;
 #[cfg(feature = "issuer-http")]

@@ -2,6 +2,7 @@
 
 use tower::ServiceBuilder;
 use tower_bearer::forward::{ForwardOptions, ForwardSet, Mode};
+use tower_bearer::rejection::RejectionKind;
 use tower_bearer::stack::IdentityForward;
 
 use crate::support::*;
@@ -29,7 +30,6 @@ async fn answers() {
             &[],
         ),
         ("F203 relayed", Mode::Headers, 307, &[("location", "/x")], &[("location", "/x")]),
-        ("FL7 F200 challenge gone", Mode::Headers, 401, denies, &[]),
         ("FL8 F202 no map", Mode::Headers, 403, denies, &[]),
         ("F200 off relayed", Mode::Off, 401, denies, &[login, info]),
         ("F202 no other status", Mode::Headers, 404, denies, &[login, info]),
@@ -43,6 +43,27 @@ async fn answers() {
         assert_eq!(response.status(), status, "{name}");
         assert_eq!(seen(response.headers()), want, "{name}");
         assert_eq!(response.body(), "upstream", "{name}");
+    }
+    // in front of clients the upstream's login is nobody's business
+    for (name, options, want) in [
+        ("FL7 F200", options(), 502),
+        ("F200 optional", options().optional(), 502),
+        ("FL7 off relayed", ForwardOptions::new(upstream(), Mode::Off), 401),
+    ] {
+        let forward = IdentityForward::new(options.set(&ForwardSet::separate()).build().unwrap());
+        let service = ServiceBuilder::new()
+            .layer(check())
+            .layer(forward)
+            .service(Recorder::answering(401, &[login, info, ("x-of-upstream", "1")]));
+        let (response, refusal) = send(service, request("/", &[ALICE])).await;
+        assert_eq!(response.status(), want, "{name}");
+        let relayed = want == 401;
+        for field in ["www-authenticate", "authentication-info", "x-of-upstream"] {
+            assert_eq!(response.headers().contains_key(field), relayed, "{name} {field}");
+        }
+        assert_eq!(response.body(), if relayed { "upstream" } else { "" }, "{name}");
+        let kind = refusal.map(|refusal| refusal.kind());
+        assert_eq!(kind, (!relayed).then_some(RejectionKind::UpstreamRefusedIdentity), "{name}");
     }
     let inner = ServiceBuilder::new().layer(check()).service(Recorder::new());
     let stack = ServiceBuilder::new()

@@ -119,3 +119,52 @@ async fn identity_arrives_once_and_ours_alone() {
         }
     }
 }
+
+/// Requests of the test below; `tests/figures forwarding` sends more.
+const REQUESTS: usize = 8_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_in_turn_over_the_same_connections() {
+    let wanted = std::env::var("BEARER_REQUESTS").ok().and_then(|count| count.parse().ok());
+    let count: usize = wanted.unwrap_or(REQUESTS);
+    let upstream = serve(tower::service_fn(|request: Request<Incoming>| async move {
+        let ids = request.headers().get_all("x-forwarded-user-id").iter();
+        let ids: Vec<_> = ids.map(|id| id.to_str().unwrap().to_owned()).collect();
+        Ok(Response::new(Full::<Bytes>::from(ids.join(" "))))
+    }))
+    .await;
+    let stack = ServiceBuilder::new()
+        .layer(check())
+        .layer(forward(options()))
+        .service(proxy(upstream, false));
+    let front = serve(stack).await;
+    let client: Client<_, Full<Bytes>> =
+        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(4).build_http();
+    let tasks = (0..4).map(|task| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let mut mixed = 0;
+            for turn in 0..count / 4 {
+                let (name, value, id) = if (task + turn) % 2 == 0 {
+                    (ALICE.0, ALICE.1, "acc-alice")
+                } else {
+                    (ROBOT.0, ROBOT.1, "svc-robot")
+                };
+                let request = Request::get(format!("http://{front}/x"))
+                    .header(name, value)
+                    .body(Full::default())
+                    .unwrap();
+                let response = client.request(request).await.unwrap();
+                let body = response.into_body().collect().await.unwrap().to_bytes();
+                mixed += usize::from(body != id);
+            }
+            mixed
+        })
+    });
+    let mut mixed = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        mixed += task.await.unwrap();
+    }
+    println!("mixed {mixed} of {count}");
+    assert_eq!(mixed, 0, "F190");
+}

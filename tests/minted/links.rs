@@ -135,6 +135,7 @@ async fn two_hundred_requests_with_an_expired_token() {
     let (got, ()) = tokio::join!(all, open);
     assert_eq!(got, [(200, None); 200]);
     assert_eq!(credentials(&scene.upstream), vec![["Bearer fresh"]; 200], "none without identity");
+    println!("refreshes for 200 calls {}", scene.provider.calls());
     assert_eq!(scene.provider.calls(), 1, "1 refresh");
     assert_eq!(scene.pair(), pair("fresh", "new-refresh", 2), "the rotated token is stored");
 }
