@@ -74,6 +74,8 @@ impl Flags {
         let mode = Mode::read(forward.as_deref().unwrap_or("headers"), beside)?;
         let meta = meta.as_deref().map(McpMetaForward::new).transpose();
         let meta = meta.map_err(|error| format!("--meta: {error}"))?;
+        // a server might read JSON out of whatever it is sent
+        let meta = meta.map(McpMetaForward::json_only);
         Ok(Some(Self { addr, upstreams, mode, meta, http2 }))
     }
 }

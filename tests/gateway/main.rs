@@ -11,8 +11,14 @@ mod forgeries;
 #[path = "../support/gateway.rs"]
 mod gateway;
 mod legs;
+#[cfg(feature = "issuer-http")]
+mod links;
+mod meta;
+#[cfg(feature = "issuer-http")]
+mod modes;
 #[path = "../support/node.rs"]
 mod node;
+mod post;
 mod provider;
 #[path = "../support/raw"]
 #[expect(dead_code, unreachable_pub, reason = "each test file uses its own part")]
