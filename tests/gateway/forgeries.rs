@@ -216,9 +216,12 @@ fn judge(name: &str, seen: &[Message], status: u16, mode: &Mode) -> usize {
     let is_proof = |line: &str| mode.proofs.contains(&line);
     let ours = lines().map(|(line, value)| (folded(line), text(value)));
     let ours = ours.filter(|(line, _)| line.starts_with("x-forwarded-") && !is_proof(line));
-    let ours: Vec<_> = ours.collect();
+    let mut ours: Vec<_> = ours.collect();
+    ours.sort(); // between different names order says nothing: RFC 9110 §5.3
     let want = mode.identity.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    assert_eq!(ours, want.collect::<Vec<_>>(), "{name}");
+    let mut want: Vec<_> = want.collect();
+    want.sort();
+    assert_eq!(ours, want, "{name}");
     for proof in mode.proofs {
         let count = request.fields.iter().filter(|(line, _)| folded(line) == *proof).count();
         assert_eq!(count, 1, "{name}: {proof}");
