@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use tower_bearer::forward::Upstream;
+use tower_bearer::stack::McpMetaForward;
 
-use crate::modes::Mode;
+use crate::modes::{Beside, Mode};
 
 pub const USAGE: &str = "\
 usage: mcp_gateway --upstream NAME=URL [--upstream NAME=URL …] [--addr 127.0.0.1:8080]
-                   [--forward off|headers|signed:KEYFILE|assertion] [--http2]";
+                   [--forward off|headers|signed:KEYFILE|assertion|idp-token:URL|exchange:URL|user-oidc:URL]
+                   [--client ID:SECRET] [--links FILE] [--meta com.example/caller] [--http2]";
 
 /// The command line, checked.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Flags {
     pub addr: SocketAddr,
     pub upstreams: Vec<Upstream>,
     pub mode: Mode,
+    /// Identity also goes into messages, under a key.
+    pub meta: Option<McpMetaForward>,
     /// The servers speak HTTP/2 without being asked (RFC 9113 §3.3).
     pub http2: bool,
 }
@@ -24,6 +28,7 @@ impl Flags {
     /// `None` asks for [`USAGE`]; an `Err` is one line that says what is wrong.
     pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Self>, String> {
         let (mut addr, mut forward, mut meta, mut http2) = (None, None, None, false);
+        let (mut client, mut links) = (None, None);
         let mut upstreams: Vec<Upstream> = Vec::new();
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
@@ -41,6 +46,8 @@ impl Flags {
                 "--addr" => &mut addr,
                 "--forward" => &mut forward,
                 "--meta" => &mut meta,
+                "--client" => &mut client,
+                "--links" => &mut links,
                 _ => return Err(format!("unknown flag {flag:?}")),
             };
             if slot.is_some() {
@@ -58,16 +65,18 @@ impl Flags {
                 *slot = Some(value);
             }
         }
-        if meta.is_some() {
-            return Err("--meta is not built in yet".to_owned());
-        }
         if upstreams.is_empty() {
             return Err("--upstream is needed".to_owned());
         }
         let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
         let addr = addr.parse().map_err(|error| format!("--addr {addr:?}: {error}"))?;
-        let mode = Mode::read(forward.as_deref().unwrap_or("headers"))?;
-        Ok(Some(Self { addr, upstreams, mode, http2 }))
+        let beside = Beside { client: client.as_deref(), links: links.as_deref() };
+        let mode = Mode::read(forward.as_deref().unwrap_or("headers"), beside)?;
+        let meta = meta.as_deref().map(McpMetaForward::new).transpose();
+        let meta = meta.map_err(|error| format!("--meta: {error}"))?;
+        // a server might read JSON out of whatever it is sent
+        let meta = meta.map(McpMetaForward::json_only);
+        Ok(Some(Self { addr, upstreams, mode, meta, http2 }))
     }
 }
 
@@ -108,10 +117,41 @@ mod tests {
                 Err("--forward assertion needs the feature"),
             ),
             ("F277 no file", " --forward signed:/nowhere/key", Err("--forward signed")),
-            ("F277 later", " --forward idp-token:http://127.0.0.1:1", Err("--forward idp-token")),
-            ("F277 later", " --forward exchange:http://127.0.0.1:1", Err("--forward exchange")),
-            ("F277 later", " --forward user-oidc:http://127.0.0.1:1", Err("--forward user-oidc")),
-            ("F147 later", " --meta com.example/caller", Err("--meta is not built in yet")),
+            #[cfg(not(feature = "issuer-http"))]
+            (
+                "F277 without it",
+                " --forward idp-token:http://127.0.0.1:1",
+                Err("--forward idp-token needs the feature issuer-http: cargo run --features"),
+            ),
+            #[cfg(feature = "issuer-http")]
+            ("F277 no URL", " --forward idp-token:here", Err("--forward idp-token: ")),
+            #[cfg(feature = "issuer-http")]
+            (
+                "F277 elsewhere",
+                " --forward exchange:http://a.example/",
+                Err("--forward exchange: "),
+            ),
+            #[cfg(feature = "issuer-http")]
+            (
+                "F113 no links",
+                " --forward user-oidc:http://127.0.0.1:1/token",
+                Err("--forward user-oidc needs --links"),
+            ),
+            #[cfg(feature = "issuer-http")]
+            (
+                "no secret",
+                " --forward exchange:http://127.0.0.1:1/token --client gateway",
+                Err("--client is not ID:SECRET"),
+            ),
+            (
+                "a client of nothing",
+                " --client a:b",
+                Err("--client goes with no --forward headers"),
+            ),
+            ("links of nothing", " --links x", Err("--links goes with no --forward headers")),
+            ("F147 a key", " --meta com.example/caller", Ok("127.0.0.1:8080 Headers")),
+            ("F147 no key", " --meta caller", Err("--meta: ")),
+            ("F147 a key of MCP's", " --meta mcp.example/caller", Err("--meta: ")),
             (
                 "two of a name",
                 " --upstream a=http://127.0.0.1:2",

@@ -5,17 +5,17 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `stack.rs` | the eight layers, and what they read: read this one first |
-//! | `modes.rs` | `--forward`: in which form identity reaches the servers |
+//! | `modes.rs`, `minted.rs` | `--forward`: in which form identity reaches the servers |
 //! | `route.rs` | which app and which server a request is for |
 //! | `proxy.rs` | what is asked of the server, and its answer, streamed |
-//! | `legs.rs` | `Mcp-Session-Id`: an id that a server gave to one caller is no other's |
 //! | `world.rs` | who and what is there: accounts, an app, tokens |
 //! | `flags.rs`, `serve.rs` | command line, connections |
 
 #![expect(unreachable_pub, reason = "one program: `pub` is for its other files")]
 
 mod flags;
-mod legs;
+#[cfg(feature = "issuer-http")]
+mod minted;
 mod modes;
 mod proxy;
 mod route;

@@ -6,12 +6,16 @@
 //! | `headers` | `X-Forwarded-User-Id` and its like, which prove nothing: for servers that nobody else can reach |
 //! | `signed:KEYFILE` | the same, and a signature over them by the key in that file, whose id is `demo` (RFC 9421) |
 //! | `assertion` | `X-Forwarded-User-Assertion`, a JWT by a key that is new at each start and told at `/jwks.json` |
+//! | `idp-token:URL` | a token that the issuer at this URL mints for caller and server |
+//! | `exchange:URL` | a token that this token endpoint gives for the caller's own (RFC 8693) |
+//! | `user-oidc:URL` | the caller's own token of an identity provider, refreshed at this token endpoint: those of `--links` |
 
 use std::convert::Infallible;
 
 use axum::extract::Request;
 use axum::response::Response;
 use tower::util::BoxCloneSyncService;
+use tower_bearer::Authenticator;
 use tower_bearer::forward::{ConfigError, ForwardOptions, Forwarding, Mode as Plain, Upstream};
 
 /// A word of `--forward`, and what belongs to it.
@@ -23,6 +27,17 @@ pub enum Mode {
     Signed(Box<tower_bearer::forward::KeyRing>),
     #[cfg(feature = "signed")]
     Assertion,
+    #[cfg(feature = "issuer-http")]
+    Minted(Box<crate::minted::Minted>),
+}
+
+/// What else is given to go with a mode.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// `ID:SECRET`: how the gateway says who it is to a token endpoint.
+    pub client: Option<&'a str>,
+    /// A file of what sign-ins with the identity provider left.
+    pub links: Option<&'a str>,
 }
 
 /// What the stack and the routes are given.
@@ -35,11 +50,19 @@ pub struct Forwards {
 
 impl Mode {
     /// An `Err` is one line that says what is wrong.
-    pub fn read(text: &str) -> Result<Self, String> {
+    pub fn read(text: &str, beside: Beside<'_>) -> Result<Self, String> {
         let (word, rest) = match text.split_once(':') {
             Some((word, rest)) => (word, Some(rest)),
             None => (text, None),
         };
+        for (flag, given, takers) in [
+            ("--client", beside.client, &["exchange", "user-oidc"][..]),
+            ("--links", beside.links, &["user-oidc"]),
+        ] {
+            if given.is_some() && !takers.contains(&word) {
+                return Err(format!("{flag} goes with no --forward {word}"));
+            }
+        }
         match (word, rest) {
             ("off", None) => Ok(Self::Off),
             ("headers", None) => Ok(Self::Headers),
@@ -52,15 +75,27 @@ impl Mode {
                 let command = "cargo run --features signed --example mcp_gateway";
                 Err(format!("--forward {word} needs the feature signed: {command}"))
             }
+            #[cfg(feature = "issuer-http")]
+            ("idp-token" | "exchange" | "user-oidc", Some(url)) => {
+                let minted = crate::minted::Minted::read(word, url, beside)?;
+                Ok(Self::Minted(Box::new(minted)))
+            }
+            #[cfg(not(feature = "issuer-http"))]
             ("idp-token" | "exchange" | "user-oidc", Some(_)) => {
-                Err(format!("--forward {word} is not built in yet"))
+                let command = "cargo run --features issuer-http,signed --example mcp_gateway";
+                Err(format!("--forward {word} needs the feature issuer-http: {command}"))
             }
             _ => Err(format!("--forward {text:?} is no mode")),
         }
     }
 
     /// Forwarding to each of the servers; `own` is the gateway's URL.
-    pub fn forwards(&self, upstreams: &[Upstream], own: &str) -> Result<Forwards, ConfigError> {
+    pub fn forwards(
+        &self,
+        auth: &Authenticator,
+        upstreams: &[Upstream],
+        own: &str,
+    ) -> Result<Forwards, ConfigError> {
         let plain = |mode| upstreams.iter().map(move |up| ForwardOptions::new(up.clone(), mode));
         let (options, jwks): (Vec<_>, _) = match self {
             Self::Off => (plain(Plain::Off).collect(), None),
@@ -69,9 +104,11 @@ impl Mode {
             Self::Signed(keys) => (signed::headers(upstreams, keys), None),
             #[cfg(feature = "signed")]
             Self::Assertion => signed::assertions(upstreams, own)?,
+            #[cfg(feature = "issuer-http")]
+            Self::Minted(minted) => (minted.forwards(auth, upstreams)?, None),
         };
-        #[cfg(not(feature = "signed"))]
-        let _ = own;
+        // each is for one of the modes that a feature brings
+        let _ = (auth, own);
         let all = options.into_iter().map(ForwardOptions::build).collect::<Result<_, _>>()?;
         Ok(Forwards { all, jwks })
     }
@@ -98,9 +135,9 @@ mod signed {
         Ok(Mode::Signed(Box::new(ring)))
     }
 
-    /// The body streams through; head and target are what is signed.
+    /// Head, target and body are signed, so bodies are held: up to 1 MiB.
     pub fn headers(upstreams: &[Upstream], keys: &KeyRing) -> Vec<ForwardOptions> {
-        let signing = Signing::new(keys.clone()).without_body();
+        let signing = Signing::new(keys.clone());
         let signed = |up: &Upstream| ForwardOptions::signed_headers(up.clone(), signing.clone());
         upstreams.iter().map(signed).collect()
     }

@@ -1,39 +1,34 @@
 //! The request as the stack left it goes to the server, and the server's answer comes back as it is: neither body is held.
 
+use std::convert::Infallible;
 use std::error::Error;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tower_bearer::forward::ForwardBody;
-
-use crate::legs::{Legs, NotTheirs};
 
 /// One pool of connections to all servers.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    client: Client<HttpConnector, ForwardBody<Body>>,
-    legs: Legs,
+    client: Client<HttpConnector, Body>,
 }
 
 impl Proxy {
-    pub fn new(legs: Legs, http2: bool) -> Self {
-        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
-        Self { client, legs }
+    pub fn new(http2: bool) -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).http2_only(http2).build_http() }
     }
 
     /// Asks the server that the request is turned to.
-    pub async fn forward(&self, mut request: Request<ForwardBody<Body>>) -> Response {
-        let leg = match self.legs.unhide(&mut request) {
-            Ok(leg) => leg,
-            Err(NotTheirs) => return plain(StatusCode::NOT_FOUND, "Not found.\n"),
-        };
-        match self.client.request(request).await {
-            Ok(answer) => leg.noted(answer.map(Body::new)),
+    pub async fn forward<B>(self, request: Request<B>) -> Result<Response, Infallible>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        Ok(match self.client.request(request.map(Body::new)).await {
+            Ok(answer) => answer.map(Body::new),
             Err(error) if is_of_the_body(&error) => {
                 plain(StatusCode::BAD_REQUEST, "The body could not be read.\n")
             }
@@ -41,7 +36,7 @@ impl Proxy {
                 tracing::warn!(error = %error, "the server did not answer");
                 plain(StatusCode::BAD_GATEWAY, "The server did not answer.\n")
             }
-        }
+        })
     }
 }
 

@@ -15,8 +15,6 @@ use tower_bearer::forward::Upstream;
 pub struct Route {
     /// As it stands in the path, not yet decoded.
     pub app: String,
-    /// The server's name.
-    pub server: Arc<str>,
 }
 
 /// The servers by name.
@@ -28,24 +26,26 @@ impl Routes {
         Self(upstreams.iter().map(|up| (Arc::from(up.name()), up.uri().clone())).collect())
     }
 
-    /// Turns a request to the server that it names.
-    pub fn turn(&self, request: &mut Request) {
-        let Some((route, target)) = self.find(request.uri()) else { return };
+    /// Turns a request to the server that it names, and says its place in the list.
+    pub fn turn(&self, request: &mut Request) -> Option<usize> {
+        let (server, route, target) = self.find(request.uri())?;
         *request.uri_mut() = target;
         *request.version_mut() = Version::HTTP_11; // the client's word; it speaks what the server does
         request.headers_mut().remove(HOST); // the client writes the server's
         request.extensions_mut().insert(route);
+        Some(server)
     }
 
-    fn find(&self, uri: &Uri) -> Option<(Route, Uri)> {
+    fn find(&self, uri: &Uri) -> Option<(usize, Route, Uri)> {
         let (app, name) = uri.path().strip_prefix("/apps/")?.split_once("/mcp/")?;
-        let (server, base) = self.0.iter().find(|(server, _)| **server == *name)?;
+        let server = self.0.iter().position(|(server, _)| **server == *name)?;
+        let (_, base) = self.0.get(server)?;
         if app.contains('/') {
             return None;
         }
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("{base}{query}").parse().ok()?;
-        Some((Route { app: app.to_owned(), server: Arc::clone(server) }, target))
+        Some((server, Route { app: app.to_owned() }, target))
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
             ("XF14 a longer app", "/apps/a/b/mcp/tools", None),
             ("elsewhere", "/healthz", None),
         ] {
-            let got = routes.find(&path.parse().unwrap()).map(|(_, target)| target.to_string());
+            let got = routes.find(&path.parse().unwrap()).map(|(_, _, target)| target.to_string());
             assert_eq!(got.as_deref(), want, "{name}");
         }
     }

@@ -6,7 +6,7 @@ use crate::gateway::Gateway;
 use crate::node::{Node, drive, is_here};
 
 /// Headers that a client may well send, and that say who it would like to be.
-fn lies() -> Value {
+pub(crate) fn lies() -> Value {
     json!({
         "X-Forwarded-User-Id": "acc-forged",
         "x_forwarded_user_role": "forged",
@@ -17,7 +17,7 @@ fn lies() -> Value {
 }
 
 /// What an upstream sees of who calls: everything of our prefix, and whatever looks like a credential.
-fn identity(view: &Value) -> Value {
+pub(crate) fn identity(view: &Value) -> Value {
     let told = |name: &str| {
         name.starts_with("x-forwarded-") || ["authorization", "cookie", "signature"].contains(&name)
     };

@@ -11,8 +11,14 @@ mod forgeries;
 #[path = "../support/gateway.rs"]
 mod gateway;
 mod legs;
+#[cfg(feature = "issuer-http")]
+mod links;
+mod meta;
+#[cfg(feature = "issuer-http")]
+mod modes;
 #[path = "../support/node.rs"]
 mod node;
+mod post;
 mod provider;
 #[path = "../support/raw"]
 #[expect(dead_code, unreachable_pub, reason = "each test file uses its own part")]
@@ -35,14 +41,22 @@ async fn what_is_not_there_is_said() {
     for (name, args, want) in [
         ("P1403 no server", &[][..], "mcp_gateway: --upstream is needed\n"),
         (
-            "F277 later",
-            &[server, "--forward", "exchange:http://127.0.0.1:1"],
-            "mcp_gateway: --forward exchange is not built in yet\n",
+            "F277 no mode",
+            &[server, "--forward", "on"],
+            "mcp_gateway: --forward \"on\" is no mode\n",
         ),
+        #[cfg(not(feature = "issuer-http"))]
         (
-            "F147 later",
-            &[server, "--meta", "com.example/caller"],
-            "mcp_gateway: --meta is not built in yet\n",
+            "F277 without it",
+            &[server, "--forward", "exchange:http://127.0.0.1:1"],
+            "mcp_gateway: --forward exchange needs the feature issuer-http: \
+             cargo run --features issuer-http,signed --example mcp_gateway\n",
+        ),
+        #[cfg(feature = "issuer-http")]
+        (
+            "F113 no links",
+            &[server, "--forward", "user-oidc:http://127.0.0.1:1"],
+            "mcp_gateway: --forward user-oidc needs --links\n",
         ),
     ] {
         assert_eq!(Gateway::refused(args).await, (Some(2), want.to_owned()), "{name}");

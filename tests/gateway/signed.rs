@@ -26,7 +26,7 @@ async fn start() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let ring = KeyRing::new([SigningKey::hmac_sha256("demo", KEY).unwrap()]).unwrap();
-    let verifier = Verifier::builder(ring.verifying()).url(&url).without_body().build().unwrap();
+    let verifier = Verifier::builder(ring.verifying()).url(&url).build().unwrap();
     let verify = VerifyIdentity::new(verifier, MemoryNonces::new());
     let service = verify.layer(service_fn(|request: Request<ForwardBody<Incoming>>| async move {
         let caller = request.extensions().get::<VerifiedCaller>().unwrap();

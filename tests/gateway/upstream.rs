@@ -11,6 +11,23 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
 use crate::raw::message::Message;
+use crate::raw::recorder::Recorder;
+
+/// One of either protocol.
+pub(crate) enum Upstream {
+    Http1(Recorder),
+    Http2(Http2Recorder),
+}
+
+impl Upstream {
+    /// What came since it was asked last.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        match self {
+            Self::Http1(recorder) => recorder.take(),
+            Self::Http2(recorder) => recorder.take(),
+        }
+    }
+}
 
 #[derive(Clone, Default)]
 pub(crate) struct Http2Recorder(Arc<Mutex<Vec<Message>>>);

@@ -59,8 +59,15 @@ async fn command(args: &[&str]) -> Command {
         build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
         if cfg!(feature = "full") {
             build.arg("--all-features");
-        } else if cfg!(feature = "signed") {
-            build.args(["--features", "signed"]);
+        } else {
+            for (is_on, feature) in [
+                (cfg!(feature = "signed"), "signed"),
+                (cfg!(feature = "issuer-http"), "issuer-http"),
+            ] {
+                if is_on {
+                    build.args(["--features", feature]);
+                }
+            }
         }
         if profile.ends_with("release") {
             build.arg("--release");

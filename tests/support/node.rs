@@ -104,6 +104,9 @@ pub(crate) async fn ask(url: String, body: Option<&Value>, form: Option<&str>) -
 }
 
 /// `gateway` and its secret, as `provider.mjs` has them.
+#[cfg(feature = "issuer-http")]
+pub(crate) const CLIENT: &str = "gateway:gateway-secret-of-the-tests-0123456789";
+/// The same, as a header says them.
 const BASIC: &str = "Basic Z2F0ZXdheTpnYXRld2F5LXNlY3JldC1vZi10aGUtdGVzdHMtMDEyMzQ1Njc4OQ==";
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new("node");
