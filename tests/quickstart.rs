@@ -562,7 +562,7 @@ async fn wrong_flags_and_seeds() {
         ("P1403 unknown flag", &["--nonsense"][..]),
         ("L916", &["--limit", "0/60"]),
         ("L916", &["--limit", "60/2073601"]),
-        ("F277", &["--upstream", "http://127.0.0.1:1", "--forward", "assertion"]),
+        ("F277", &["--upstream", "http://127.0.0.1:1", "--forward", "on"]),
         ("XK2 no URL of Redis", &["--redis", "http://user:secret@127.0.0.1"]),
         ("later", &["--database", "sqlite:x"]),
         ("P1403 no such seed", &["--seed", "/nonexistent/seed.json"]),

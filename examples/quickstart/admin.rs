@@ -16,6 +16,7 @@ use tower_bearer::stack::host;
 use tower_bearer::store::{AccessMode, AccountStatus, RevokeReason, RevokeTarget, WorkspaceStatus};
 
 use crate::access::Access;
+use crate::forwarding::Jwks;
 use crate::handlers::unknown_path;
 use crate::minting::mint;
 use crate::problem::Problem;
@@ -23,8 +24,13 @@ use crate::routes::other;
 use crate::seed::is_access_mode;
 use crate::strict::{InPath, Strict, invalid, present};
 
-pub fn routes(access: &Access) -> Router {
-    Router::new()
+/// `jwks` answers who asks for the keys that identity is signed by.
+pub fn routes(access: &Access, jwks: Option<Jwks>) -> Router {
+    let mut router = Router::new();
+    if let Some(jwks) = jwks {
+        router = router.route_service("/jwks.json", jwks);
+    }
+    router
         .route("/admin/tokens", other("POST").post(mint))
         .route("/admin/tokens/{id}", other("DELETE").delete(end_token))
         .route("/admin/members/{workspace}/{account}", other("DELETE").delete(remove_member))

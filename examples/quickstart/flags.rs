@@ -5,13 +5,15 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tower_bearer::forward::{Mode, Upstream};
+use tower_bearer::forward::Upstream;
 
+use crate::forwarding::Forward;
 use crate::sharing::Sharing;
 
 pub const USAGE: &str = "\
 usage: quickstart [--addr 127.0.0.1:8080] [--seed FILE.json] [--limit N/SECONDS]
-                  [--upstream URL] [--forward off|headers] [--redis URL] [--database URL]";
+                  [--upstream URL] [--forward off|headers|signed:KEYFILE|assertion|idp-token:URL|exchange:URL]
+                  [--redis URL] [--database URL]";
 
 /// The command line, checked.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub struct Flags {
     pub seed: Option<PathBuf>,
     pub limit: (NonZeroU32, Duration),
     pub upstream: Option<Upstream>,
-    pub forward: Mode,
+    pub forward: Forward,
     pub redis: Option<Sharing>,
 }
 
@@ -80,7 +82,7 @@ impl Given {
         }
         let addr = self.addr.as_deref().unwrap_or("127.0.0.1:8080");
         let upstream = self.upstream.as_deref().map(upstream).transpose()?;
-        let forward = forward(self.forward.as_deref())?;
+        let forward = Forward::read(self.forward.as_deref().unwrap_or("headers"))?;
         if self.forward.is_some() && upstream.is_none() {
             return Err("--forward needs --upstream".to_owned());
         }
@@ -121,20 +123,6 @@ fn upstream(url: &str) -> Result<Upstream, String> {
     }
 }
 
-fn forward(mode: Option<&str>) -> Result<Mode, String> {
-    let mode = mode.unwrap_or("headers");
-    let word = mode.split(':').next().unwrap_or_default();
-    match word {
-        "off" | "headers" if word == mode => {
-            Ok(if word == "off" { Mode::Off } else { Mode::Headers })
-        }
-        "signed" | "assertion" | "idp-token" | "exchange" => {
-            Err(format!("--forward {word} is not built in yet"))
-        }
-        _ => Err(format!("--forward {mode:?} is no mode")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,10 +144,35 @@ mod tests {
             ("P1403 twice", "--addr 127.0.0.1:0 --addr 127.0.0.1:0", Err("--addr is given twice")),
             ("P1403 no value", "--addr", Err("--addr needs a value")),
             ("P1403 no address", "--addr localhost", Err("--addr")),
+            #[cfg(feature = "signed")]
             (
-                "F277 later",
-                "--upstream http://127.0.0.1:1 --forward signed:key",
-                Err("--forward signed is not built in yet"),
+                "F277 no file",
+                "--upstream http://127.0.0.1:1 --forward signed:/nowhere/key",
+                Err("--forward signed: "),
+            ),
+            #[cfg(feature = "signed")]
+            (
+                "F277 assertion",
+                "--upstream http://127.0.0.1:1 --forward assertion",
+                Ok("127.0.0.1:8080 60/60s"),
+            ),
+            #[cfg(not(feature = "signed"))]
+            (
+                "F277 without it",
+                "--upstream http://127.0.0.1:1 --forward assertion",
+                Err("--forward assertion needs the feature signed: cargo run --features signed"),
+            ),
+            #[cfg(feature = "issuer-http")]
+            (
+                "F277 no URL",
+                "--upstream http://127.0.0.1:1 --forward exchange:here",
+                Err("--forward exchange: "),
+            ),
+            #[cfg(not(feature = "issuer-http"))]
+            (
+                "F277 without it",
+                "--upstream http://127.0.0.1:1 --forward idp-token:http://127.0.0.1:2",
+                Err("--forward idp-token needs the feature issuer-http: cargo run --features"),
             ),
             (
                 "F277 no mode",

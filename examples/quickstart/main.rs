@@ -5,6 +5,7 @@
 //! | `routes.rs` | which checks stand in front of which route: read this one first |
 //! | `access.rs` | the authenticator, the store, the limiter, and the layers made of them |
 //! | `handlers.rs`, `proxy.rs` | what happens once a request has passed |
+//! | `forwarding.rs` | in which form the upstream is told who calls |
 //! | `admin.rs`, `minting.rs` | a second address: end and mint tokens, change people and apps |
 //! | `sharing.rs` | what several processes share: `cargo run --features redis --example quickstart -- --redis URL` |
 //! | `edge.rs`, `serve.rs` | outer layers and connections |
@@ -17,6 +18,7 @@ mod access;
 mod admin;
 mod edge;
 mod flags;
+mod forwarding;
 mod greeting;
 mod handlers;
 mod minting;
@@ -41,6 +43,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::access::Access;
 use crate::flags::{Flags, USAGE};
+use crate::forwarding::Forwards;
 use crate::planting::Shown;
 use crate::proxy::Proxy;
 use crate::seed::{EMBEDDED, Seed};
@@ -99,14 +102,21 @@ async fn prepare(flags: &Flags) -> Result<(Access, Vec<Shown>), Box<dyn Error>> 
 }
 
 async fn run(flags: &Flags, access: Access, tokens: &[Shown]) -> Result<(), Box<dyn Error>> {
-    let proxy = flags.upstream.as_ref().map(|upstream| Proxy::new(upstream, flags.forward));
-    let public = routes::routes(&access, proxy.transpose()?)?.layer(edge::cors());
-    let admin = admin::routes(&access);
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let listener = TcpListener::bind(flags.addr).await?;
     let admin_listener = TcpListener::bind("127.0.0.1:0").await?;
     let (addr, admin_addr) = (listener.local_addr()?, admin_listener.local_addr()?);
+    let own = format!("http://{addr}");
+    let forward = flags.upstream.as_ref().map(|up| flags.forward.to(&access.auth, up, &own));
+    let (proxy, jwks) = match forward.transpose()? {
+        Some(Forwards { to_upstream, needs_token, jwks }) => {
+            (Some(Proxy::new(to_upstream, needs_token)), jwks)
+        }
+        None => (None, None),
+    };
+    let public = routes::routes(&access, proxy)?.layer(edge::cors());
+    let admin = admin::routes(&access, jwks);
     let (stop, stopped) = watch::channel(false);
     let servers = [
         tokio::spawn(serve::serve(listener, edge::around(public), stopped.clone())),

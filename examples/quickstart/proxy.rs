@@ -12,7 +12,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_bearer::forward::{ConfigError, ForwardBody, ForwardOptions, Mode, Upstream};
+use tower_bearer::AuthContext;
+use tower_bearer::forward::{ForwardBody, Forwarding};
 use tower_bearer::stack::IdentityForward;
 
 use crate::problem::Problem;
@@ -21,14 +22,15 @@ use crate::problem::Problem;
 pub struct Proxy {
     /// The upstream's URL without a last `/`.
     base: String,
+    /// Whoever forwards is given the token too that the request came with.
+    needs_token: bool,
     client: BoxCloneSyncService<Request, Response, Infallible>,
 }
 
 impl Proxy {
     /// The layer stands around the client, so whatever is sent by it carries identity of ours and no credential.
-    pub fn new(upstream: &Upstream, mode: Mode) -> Result<Self, ConfigError> {
-        let base = upstream.uri().to_string().trim_end_matches('/').to_owned();
-        let forwarding = ForwardOptions::new(upstream.clone(), mode).build()?;
+    pub fn new(forwarding: Forwarding, needs_token: bool) -> Self {
+        let base = forwarding.upstream().uri().to_string().trim_end_matches('/').to_owned();
         let layer = IdentityForward::new(forwarding).client_side();
         let client: Client<HttpConnector, ForwardBody<Body>> =
             Client::builder(TokioExecutor::new()).build_http();
@@ -37,7 +39,7 @@ impl Proxy {
             async move { Ok::<_, Infallible>(send(client, request).await) }
         });
         let client = layer.layer(call).map_response(|answer| answer.map(Body::new));
-        Ok(Self { base, client: BoxCloneSyncService::new(client) })
+        Self { base, needs_token, client: BoxCloneSyncService::new(client) }
     }
 
     /// What is asked of the upstream and what it answers, both as they are but for what may not pass.
@@ -45,6 +47,13 @@ impl Proxy {
         let Some(target) = self.target(request.uri()) else {
             return Problem::not_found().into_response();
         };
+        if self.needs_token
+            && let Some(context) = AuthContext::of(request.extensions()).cloned()
+        {
+            let (mut head, body) = request.into_parts();
+            context.dangerously_attach_with_token(&head.headers, &mut head.extensions);
+            request = Request::from_parts(head, body);
+        }
         *request.uri_mut() = target;
         *request.version_mut() = Version::HTTP_11;
         request.headers_mut().remove(HOST); // the client writes the upstream's
@@ -116,11 +125,13 @@ fn is_of_the_body(error: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tower_bearer::forward::{ForwardOptions, Mode, Upstream};
 
     #[test]
     fn targets() {
         let upstream = Upstream::new("demo", "http://127.0.0.1:9/base/").unwrap();
-        let proxy = Proxy::new(&upstream, Mode::Headers).unwrap();
+        let forwarding = ForwardOptions::new(upstream, Mode::Headers).build().unwrap();
+        let proxy = Proxy::new(forwarding, false);
         for (name, path, want) in [
             ("F277", "/apps/a/proxy/x/y?z=1", Some("http://127.0.0.1:9/base/x/y?z=1")),
             ("F277 as it came", "/apps/a/proxy/x//%20y/", Some("http://127.0.0.1:9/base/x//%20y/")),

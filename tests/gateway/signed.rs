@@ -54,6 +54,9 @@ async fn the_server_verifies_who_calls() {
     std::fs::write(&file, KEY).unwrap();
     let (server, mode) = (format!("tools={url}/mcp"), format!("signed:{}", file.display()));
     let signed = Gateway::start(&["--upstream", &server, "--forward", &mode]).await;
+    let meta = ["--meta", "com.example/caller"];
+    let both = ["--upstream", &server, "--forward", &mode, meta[0], meta[1]];
+    let both = Gateway::start(&both).await;
     let plain = Gateway::start(&["--upstream", &server, "--forward", "headers"]).await;
     std::fs::remove_file(&file).unwrap();
     let alice = "acc-alice Some(\"ws-north\") Some(\"editor\") Some(\"app-tools\")";
@@ -62,6 +65,7 @@ async fn the_server_verifies_who_calls() {
         ("F81 alice", &signed, "alice", "", (200, alice)),
         ("F81 bob", &signed, "bob", "?x=1", (200, bob)),
         ("F214 again, by another nonce", &signed, "alice", "", (200, alice)),
+        ("F153 over the message as it was made", &both, "alice", "", (200, alice)),
         ("F211 unsigned", &plain, "alice", "", (403, "")),
     ] {
         let request = Request::post(format!("{}{query}", gateway.urls["tools"]))
@@ -69,7 +73,8 @@ async fn the_server_verifies_who_calls() {
             .header("x-forwarded-user-id", "acc-forged")
             .header("x-forwarded-user-groups", "forged")
             .header("signature", "idf=:forged:")
-            .body(Full::<Bytes>::from("{}"));
+            .header("content-type", "application/json")
+            .body(Full::<Bytes>::from(r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#));
         let client = Client::builder(TokioExecutor::new()).build_http();
         let (head, body) = client.request(request.unwrap()).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();

@@ -97,6 +97,12 @@ async fn command(args: &[&str]) -> Command {
         } else if cfg!(feature = "redis") {
             build.args(["--features", "redis"]);
         }
+        // what cargo says of this package would have build scripts run again, now and at the next call
+        let of_cargo =
+            |name: &String| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for name in std::env::vars().map(|(name, _)| name).filter(of_cargo) {
+            build.env_remove(name);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }
