@@ -11,7 +11,7 @@ mod support;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use std::collections::VecDeque;
@@ -34,6 +34,7 @@ use tower_bearer::rejection::{Rejection, RejectionKind};
 use tower_bearer::stack::{BearerCheck, IdentityForward};
 use tower_bearer::store::{MemoryNonces, NonceStore};
 use tower_bearer::{AuthContext, Authenticator};
+use tower_http::follow_redirect::FollowRedirectLayer;
 
 use cancel::{CancelAt, Left};
 use probe::Probe;
@@ -417,6 +418,36 @@ async fn each_attempt_is_signed_anew() {
     let (head, _) = behind.take().remove(0);
     let want = format!(";created={};", START + 14 + 100);
     assert!(input(&head).to_str().unwrap().contains(&want), "F25 signed when it leaves");
+}
+
+#[tokio::test]
+async fn a_redirect_within_the_origin_is_signed_anew() {
+    let (both, behind) = (Both::new().await, Behind::default());
+    let hops = behind.clone();
+    let upstream = service_fn(move |request: Request<ForwardBody<Pieces>>| {
+        let (mut behind, first) = (hops.clone(), request.uri().path() == "/mcp");
+        async move {
+            let mut response = behind.call(request).await?;
+            if first {
+                *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+                response.headers_mut().insert("location", HeaderValue::from_static("/other"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let service = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .layer(IdentityForward::new(bound()).client_side())
+        .service(upstream);
+    let response = service.oneshot(both.request(Pieces::default().told(0))).await.unwrap();
+    assert_eq!(response.status(), 200, "FL5");
+    let heads: Vec<Parts> = behind.take().into_iter().map(|(head, _)| head).collect();
+    let paths: Vec<&str> = heads.iter().map(|head| head.uri.path()).collect();
+    assert_eq!(paths, ["/mcp", "/other"], "FL5");
+    for head in &heads {
+        let received = both.received(MIB, head, Pieces::default()).await;
+        assert_eq!(received, Ok(Vec::new()), "FL5 a signature of its own: {}", head.uri);
+    }
 }
 
 const EVIL: Lines<'static> = &[

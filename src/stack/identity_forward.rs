@@ -238,10 +238,10 @@ impl IdentityForward {
                 let kept = credential.as_ref().ok().filter(|_| target.forwarding.resends());
                 let kept = kept.cloned();
                 let verdict = self.forward_minted(target, passage, credential);
-                if let (Ok(_), Some(kept), Some(context)) = (&verdict, kept, &*passage.context) {
-                    if let Some(again) = target.forwarding.again(context.clone(), presented, kept) {
-                        passage.head.extensions.insert(again);
-                    }
+                if let (Ok(_), Some(kept), Some(context)) = (&verdict, kept, &*passage.context)
+                    && let Some(again) = target.forwarding.again(context.clone(), presented, kept)
+                {
+                    passage.head.extensions.insert(again);
                 }
                 verdict.into()
             }

@@ -58,7 +58,7 @@ async fn what_went_to_an_upstream_is_told() {
             identity
                 .with_auth_method("sso")
                 .with_service_account("robot@co.com")
-                .with_delegation_chain(["robot-1", "bob@co.com"])
+                .with_delegation_chain(["bot-1", "bob@co.com"])
         },
     );
     let alice = r#"(Some("account:acc-alice"), Some("account"), Some("mcp-main"), Some("r-1"))"#;
@@ -70,7 +70,7 @@ async fn what_went_to_an_upstream_is_told() {
     };
     let plain = r#"auth_method: Some("account"), acting_as: None, delegation_chain: []"#;
     let none = "auth_method: None, acting_as: None, delegation_chain: []";
-    let chain = r#"auth_method: Some("sso"), acting_as: Some("email:567d211c9a01f61f"), delegation_chain: ["robot-1", "email:a1c13177ad1ae9ff"]"#;
+    let chain = r#"auth_method: Some("sso"), acting_as: Some("email:567d211c9a01f61f"), delegation_chain: ["bot-1", "email:a1c13177ad1ae9ff"]"#;
     let id = ("x-request-id", "r-1");
     for (name, share, forward, lines, want) in [
         (

@@ -1,6 +1,8 @@
 //! An upstream gets a credential that was minted for its caller, or it is not called at all.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail loudly")]
 
+#[path = "../support/cancel.rs"]
+mod cancel;
 #[cfg(feature = "metrics")]
 mod counted;
 mod exchanged;

@@ -16,6 +16,7 @@ use tower_bearer::rejection::Rejection;
 use tower_bearer::stack::{BearerCheck, IdentityForward};
 use tower_bearer::store::IssueAnswer;
 
+use super::cancel::{CancelAt, Left};
 use super::support::*;
 
 /// An upstream that answers these statuses in turn, then 200; complains when it was not asked whether it is ready.
@@ -51,6 +52,7 @@ where
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
+            tokio::task::yield_now().await;
             this.seen.lock().unwrap().push((head.headers, body));
             let status = this.left.lock().unwrap().pop_front().unwrap_or(200);
             let mut response = Response::new(format!("answer {status}"));
@@ -161,6 +163,31 @@ async fn without_another_credential_its_refusal_is_the_answer() {
     let got = scene.ask(&[401, 200], true).await;
     let want = (401, Some("identity_reauth_required"), vec![String::from("Bearer T1")]);
     assert_eq!(got, want, "F201 F29 never with less");
+}
+
+#[tokio::test]
+async fn whoever_leaves_leaves_nothing() {
+    let scene = Scene::new([token("T")], Some(5));
+    let (mut left, alive) = (0, || Arc::strong_count(&scene.statuses.seen));
+    for polls in 0.. {
+        scene.ask(&[], true).await;
+        let ask = Box::pin(scene.ask(&[401, 200], true));
+        match CancelAt::new(ask, polls).await {
+            Left::Done((status, ..)) => {
+                assert_eq!(status, 200, "F201");
+                break;
+            }
+            Left::Alive(future) => drop(future),
+        }
+        left += 1;
+        scene.statuses.left.lock().unwrap().clear();
+        scene.statuses.take();
+        for _ in 0..32 {
+            tokio::task::yield_now().await; // a flight goes on without whoever left
+        }
+        assert_eq!(alive(), 1, "F16 after {polls} polls");
+    }
+    assert!(left >= 3, "F16 left {left} times");
 }
 
 #[test]
