@@ -111,7 +111,7 @@ async fn minted() {
         "user_id": "acc-member", "tenant_id": "ws-north", "app_id": "app-public",
         "audience": url, "user_type": "account",
     });
-    assert_eq!(asked, want, "F101");
+    assert_eq!(asked, want, "F100");
 
     let given = json!({
         "access_token": "exchanged-1",

@@ -133,7 +133,7 @@ mod tests {
             ),
             #[cfg(feature = "issuer-http")]
             (
-                "F113 no links",
+                "F75 no links",
                 " --forward user-oidc:http://127.0.0.1:1/token",
                 Err("--forward user-oidc needs --links"),
             ),

@@ -73,9 +73,9 @@ async fn it_is_refreshed_once_and_again() {
     let calls = calls.join_all().await;
     for claims in &calls {
         assert_eq!((&claims["sub"], &claims["aud"]), (&json!("acc-alice"), &json!(server.url)));
-        assert_eq!(claims["jti"], calls[0]["jti"], "F112 the one new token");
+        assert_eq!(claims["jti"], calls[0]["jti"], "F113 the one new token");
     }
-    assert_eq!(counted().await, (1, 0), "F112 {AT_ONCE} at once, one refresh");
+    assert_eq!(counted().await, (1, 0), "F113 {AT_ONCE} at once, one refresh");
     println!("user-oidc: {AT_ONCE} calls at once with a link that was over: 1 refresh");
 
     // the provider takes a refresh token once, and voids the grant if one comes twice
@@ -91,12 +91,12 @@ async fn it_is_refreshed_once_and_again() {
         }
     };
     let count = tokio::time::timeout(Duration::from_secs(60), again).await.unwrap();
-    assert_eq!(counted().await, (2, 0), "F112 by the rotated refresh token");
+    assert_eq!(counted().await, (2, 0), "F116 by the rotated refresh token");
     println!("user-oidc: {count} calls until the next refresh, which was by the rotated token");
 
     let (status, _, body) = post(&url, &gateway.tokens["bob"], JSON, "{}", false).await;
     let problem: Value = serde_json::from_slice(&body).unwrap();
     println!("user-oidc: bob, who has never signed in: {problem}");
-    assert_eq!((status, &problem["error"]), (401, &json!("identity_login_required")), "F113");
-    assert_eq!(counted().await, (2, 0), "F113 nobody was asked");
+    assert_eq!((status, &problem["error"]), (401, &json!("identity_login_required")), "F110");
+    assert_eq!(counted().await, (2, 0), "F110 nobody was asked");
 }

@@ -54,7 +54,7 @@ async fn what_is_not_there_is_said() {
         ),
         #[cfg(feature = "issuer-http")]
         (
-            "F113 no links",
+            "F75 no links",
             &[server, "--forward", "user-oidc:http://127.0.0.1:1"],
             "mcp_gateway: --forward user-oidc needs --links\n",
         ),

@@ -67,13 +67,13 @@ fn modes(provider: &str, server: &str, links: &str) -> Vec<Mode> {
     let user_oidc =
         ["--forward", &format!("user-oidc:{token}"), "--client", CLIENT, "--links", links];
     vec![
-        mode("headers", &["--forward", "headers"], headers, of_headers),
-        mode("_meta", &["--forward", "off", "--meta", KEY], meta, of_meta),
-        mode("idp-token", &["--forward", &idp_token], claims, of_issued),
-        mode("user-oidc", &user_oidc, claims, of_token.clone()),
+        mode("F71 headers", &["--forward", "headers"], headers, of_headers),
+        mode("F147 _meta", &["--forward", "off", "--meta", KEY], meta, of_meta),
+        mode("F74 idp-token", &["--forward", &idp_token], claims, of_issued),
+        mode("F75 user-oidc", &user_oidc, claims, of_token.clone()),
         Mode {
             is_exchange: true,
-            ..mode("exchange", &["--forward", &exchange, "--client", CLIENT], claims, of_token)
+            ..mode("F76 exchange", &["--forward", &exchange, "--client", CLIENT], claims, of_token)
         },
     ]
 }
@@ -105,7 +105,7 @@ async fn every_mode_end_to_end() {
             ask(format!("{}/test/subjects", provider.url), Some(&known), None).await;
         }
         let lie = json!({ KEY: { "id": "acc-forged", "groups": ["forged"] }, "a.b/c": 1 });
-        let own = if name == "_meta" { lie } else { json!({ "a.b/c": 1 }) };
+        let own = if name.ends_with("_meta") { lie } else { json!({ "a.b/c": 1 }) };
         let seen = drive(&gateway.urls["whoami"], token, &own, &lies()).await;
         let view = &seen["whoami"];
         println!("{name}: initialize: {} {}", seen["server"], seen["protocol"]);
@@ -136,7 +136,7 @@ async fn every_mode_end_to_end() {
         "exchanged": 2, "exchange_refused": 0,
         "issued": 2, "issue_refused": 0,
     });
-    assert_eq!(counts, want, "F102 once for each server");
+    assert_eq!(counts, want, "one for each server and caller");
     println!("figure mcp_modes_end_to_end {passed} 5");
     assert_eq!(passed, 5);
 }
