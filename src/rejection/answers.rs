@@ -215,6 +215,61 @@ fn is_https_or_loopback(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// What is refused on the way to an upstream, and whether the caller can mend it by signing in or asking for more.
+    #[test]
+    fn fm3_only_what_the_caller_can_mend_is_challenged() {
+        const SIGN_IN: &str = "insufficient_user_authentication";
+        use RejectionKind as Kind;
+        for (row, kind, status, error, challenged) in [
+            ("F220", Kind::Misordered, 500, "internal_error", None),
+            ("F221", Kind::MissingCredential, 401, "missing_token", Some("")),
+            ("F222", Kind::ReauthRequired, 401, "identity_reauth_required", Some(SIGN_IN)),
+            ("F223", Kind::LoginRequired, 401, "identity_login_required", Some(SIGN_IN)),
+            (
+                "F224",
+                Kind::InsufficientScope,
+                403,
+                "insufficient_scope",
+                Some("insufficient_scope"),
+            ),
+            ("F225", Kind::IdentityDenied, 403, "identity_denied", None),
+            ("F226", Kind::AudienceMismatch, 403, "token_audience_mismatch", None),
+            ("F227 F228", Kind::IssuerUnavailable, 503, "identity_issuer_unavailable", None),
+            ("F229", Kind::IssuerTimeout, 504, "identity_issuer_timeout", None),
+            ("F230", Kind::LinkStoreUnavailable, 503, "identity_store_unavailable", None),
+            ("F231", Kind::IdentityUnencodable, 500, "identity_unencodable", None),
+            ("F231", Kind::IdentityTooLarge, 500, "identity_too_large", None),
+            ("F233", Kind::ForwardMisconfigured, 500, "forward_misconfigured", None),
+            ("F234", Kind::OriginMismatch, 500, "forward_origin_mismatch", None),
+            ("F235", Kind::BodyTooLargeToSign, 413, "body_too_large_to_sign", None),
+            ("F235", Kind::BodyUnreadable, 400, "body_unreadable", None),
+            ("F236", Kind::UpstreamRefusedIdentity, 502, "upstream_refused_identity", None),
+            ("F237", Kind::McpBodyInvalid, 400, "mcp_body_invalid", None),
+            ("F237", Kind::McpParamsNotObject, 400, "mcp_params_not_object", None),
+            ("F237", Kind::McpDuplicateMember, 400, "mcp_duplicate_member", None),
+            ("F237", Kind::McpBodyTooLarge, 413, "mcp_body_too_large", None),
+            ("F237", Kind::McpBodyUnsupported, 415, "mcp_body_unsupported", None),
+            ("F239", Kind::SessionNotFound, 404, "session_not_found", None),
+            ("F240", Kind::NotVerified, 403, "identity_not_verified", None),
+            ("F241", Kind::NonceStoreUnavailable, 503, "nonce_store_unavailable", None),
+        ] {
+            assert_eq!((kind.status().as_u16(), kind.error()), (status, error), "{row}");
+            let challenge = Answers::shared_default().challenge(kind, None);
+            let challenge = challenge.map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(challenge.is_some(), challenged.is_some(), "{row}");
+            if let (Some(challenge), Some(word)) = (challenge, challenged) {
+                let said = word.is_empty() || challenge.contains(&format!("error=\"{word}\""));
+                assert!(said, "{row}: {challenge}");
+            }
+        }
+        assert_eq!(
+            Answers::shared_default().challenge(Kind::ReauthRequired, None).unwrap(),
+            "Bearer realm=\"api\", error=\"insufficient_user_authentication\", error_description=\"Could not obtain a \
+             forwarded identity token: sign in again.\"",
+            "FM7"
+        );
+    }
+
     #[test]
     fn settings_out_of_range_are_build_errors() {
         let ok = Settings::default;
