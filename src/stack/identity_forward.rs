@@ -331,7 +331,11 @@ impl IdentityForward {
         if let Some(context) = passage.context.as_mut() {
             context.made_for = Some(target.mark);
         }
-        passage.notes.realm = passage.context.as_ref().map(|context| Arc::clone(&context.realm));
+        if !forwarding.is_off() {
+            // a 401 to what was said of the caller is answered in the authenticator's manner
+            let realm = passage.context.as_ref().map(|context| Arc::clone(&context.realm));
+            passage.notes.realm = realm;
+        }
         if let Some((mints, credential)) = forwarding.mint().zip(credential) {
             passage.notes.afterwards(Arc::new(Sent::new(mints, credential)));
         }
