@@ -105,7 +105,9 @@ fn bench(c: &mut Criterion) {
         let key = SigningKey::hmac_sha256("k1", b"0123456789abcdef0123456789abcdef");
         KeyRing::new([key.expect("a key")]).expect("a ring")
     };
-    let key = AssertionKey::new(SigningKey::ed25519("k2", b"fedcba9876543210fedcba9876543210").expect("a key"));
+    let key = AssertionKey::new(
+        SigningKey::ed25519("k2", b"fedcba9876543210fedcba9876543210").expect("a key"),
+    );
     let assertions = Assertions::new("https://gw.example.com", key.expect("no HMAC key"));
     let link = UserLink::new("y".repeat(600).as_str());
     let links = MemoryLinks::new();

@@ -358,7 +358,8 @@ impl Forwarding {
     /// Whether this field is sent when it is known, so that nobody needs to look for it otherwise.
     #[must_use]
     pub fn sends(&self, field: Field) -> bool {
-        matches!(&self.action, Action::Send(writer) if writer.fields.holds(field))
+        let told = !self.mode().mints() || self.options.with_headers;
+        matches!(&self.action, Action::Send(writer) if told && writer.fields.holds(field))
     }
 
     #[cfg(all(test, feature = "signed"))]

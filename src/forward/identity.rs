@@ -291,10 +291,15 @@ impl<'a> Identity<'a> {
     }
 
     fn set_text(mut self, field: Field, text: Cow<'a, str>) -> Self {
+        self.put_text(field, text);
+        self
+    }
+
+    /// As the `with_` of a field that is one text, in place.
+    pub(super) fn put_text(&mut self, field: Field, text: Cow<'a, str>) {
         if let Some(slot) = text_slot(field).and_then(|slot| self.texts.get_mut(slot)) {
             *slot = Some(text);
         }
-        self
     }
 
     fn set_list<T: Into<Cow<'a, str>>>(

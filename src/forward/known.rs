@@ -35,22 +35,22 @@ pub(crate) fn known_of(
     };
     let workspace = context.workspace().or(caller.workspace.as_ref());
     if let Some(workspace) = workspace.filter(|_| sends(Field::Workspace)) {
-        identity = identity.with_workspace(workspace.as_str());
+        identity.put_text(Field::Workspace, workspace.as_str().into());
     }
     if let Some(membership) = context.membership().filter(|_| sends(Field::Role)) {
-        identity = identity.with_role(membership.role());
+        identity.put_text(Field::Role, membership.role().into());
     }
     if let Some(app) = context.app().filter(|_| sends(Field::App)) {
-        identity = identity.with_app(app.id().as_str());
+        identity.put_text(Field::App, app.id().as_str().into());
     }
     if let Some(client) = caller.client_id.as_ref().filter(|_| sends(Field::Client)) {
-        identity = identity.with_client(client.as_str());
+        identity.put_text(Field::Client, client.as_str().into());
     }
     if sends(Field::Scopes) {
         identity = identity.with_scopes(caller.rights.effective().iter().map(Scope::as_str));
     }
     if sends(Field::AuthMethod) {
-        identity = identity.with_auth_method(caller.kind.name());
+        identity.put_text(Field::AuthMethod, caller.kind.name().into());
     }
     Some(identity)
 }

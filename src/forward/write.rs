@@ -230,8 +230,10 @@ impl Plan {
         let mut lens = FIELDS.map(|(field, ..)| (field, None));
         let mut left_out = None;
         for (field, len) in &mut lens {
-            let piece = identity.piece_as(*field, writer.spelling);
-            let Some(piece) = piece.filter(|_| writer.fields.holds(*field)) else { continue };
+            if !writer.fields.holds(*field) {
+                continue;
+            }
+            let Some(piece) = identity.piece_as(*field, writer.spelling) else { continue };
             *len = match (piece.measure(writer.spelling), *field, writer.spelling) {
                 (Err(Fault::Unencodable), Field::FullName, Spelling::Raw) => {
                     left_out = Some(*field);
